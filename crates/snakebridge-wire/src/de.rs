@@ -1,0 +1,732 @@
+//! serde's deserializer over a [`Tape`].
+//!
+//! | Python | Rust types that take it |
+//! | --- | --- |
+//! | `None` | `()`, `Option` |
+//! | `bool` | `bool` |
+//! | `int` | integers that can hold it, floats that can hold it exactly |
+//! | `float` | `f64`; `f32`, rounded, if it is not too large |
+//! | `str` | `String`, `char`, unit variants |
+//! | `bytes` | bytes, sequences of `u8` |
+//! | `list`, `tuple`, `set`, `frozenset` | sequences; the first two also tuples and structs |
+//! | `dict` | maps, structs, other variants |
+//! | `Decimal`, `UUID`, `date`, `time`, `datetime` | their own types; text, as Python prints it |
+//! | `complex` | its own type; a pair of floats |
+
+use std::fmt;
+
+use serde::de::{
+    self, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
+    VariantAccess, Visitor,
+};
+
+use crate::decimal::int_to_decimal;
+use crate::error::{Careful, DecodeError, PathSegment};
+use crate::tape::{Items, Node, Runs, Span, Tape};
+use crate::token::{self, Marker, Shape};
+
+type Result<T> = std::result::Result<T, DecodeError>;
+
+/// Reads one value of a [`Tape`].
+///
+/// A type that asks for a newtype named [`token::VALUE`] is given an enum: the variant index is a
+/// [`Shape`], the content is that of the shape. A type that asks for [`token::REF`] is given a map
+/// with the single key [`token::REF`] and the value `(key, index)`: the secret that was set with
+/// [`Tape::set_ref_key`], and the position in [`Tape::refs`].
+#[derive(Clone, Copy, Debug)]
+pub struct Deserializer<'t, 'de> {
+    tape: &'t Tape<'de>,
+    node: Node,
+    /// Number of the node, where it has one: scalars at the top have none.
+    number: Option<u32>,
+    depth: usize,
+}
+
+impl<'t, 'de> Deserializer<'t, 'de> {
+    pub(crate) fn new(tape: &'t Tape<'de>) -> Self {
+        // Only the number of a ref matters, and a ref at the top is the last node.
+        let number = tape.nodes.len().checked_sub(1).map(|last| last as u32);
+        Self { tape, node: tape.root, number, depth: 0 }
+    }
+
+    fn part(&self, number: u32) -> Self {
+        let node = self.tape.nodes[number as usize];
+        Self { tape: self.tape, node, number: Some(number), depth: self.depth + 1 }
+    }
+
+    fn parts(&self, runs: Runs) -> Result<Parts<'t, 'de>> {
+        if self.depth >= self.tape.limits.depth {
+            return Err(DecodeError::careful(Careful::Depth));
+        }
+        Ok(Parts { owner: *self, items: self.tape.items(runs), index: 0 })
+    }
+
+    fn special(&self, run: u32) -> Result<Parts<'t, 'de>> {
+        self.parts(Runs { first: run, last: run })
+    }
+
+    fn mismatch<T>(&self, expected: &dyn de::Expected) -> Result<T> {
+        Err(match self.node {
+            Node::Special(Marker::Ref, run) => DecodeError::mismatch(format!(
+                "expected {expected}, found a ref to {}",
+                self.tape.ref_class(run)
+            )),
+            Node::Marker(_) => DecodeError::careful(Careful::Marker),
+            Node::BigInt(span) => DecodeError::mismatch(format!(
+                "expected {expected}, found int `{}`",
+                Glimpse(self.tape.bytes(span))
+            )),
+            _ => de::Error::invalid_type(self.unexpected(), expected),
+        })
+    }
+
+    fn unexpected(&self) -> Unexpected<'de> {
+        match self.node {
+            Node::None => Unexpected::Unit,
+            Node::Bool(value) => Unexpected::Bool(value),
+            Node::Int(value) => Unexpected::Signed(value),
+            Node::Float(value) => Unexpected::Float(value),
+            Node::Str(span) => Unexpected::Str(self.tape.str(span)),
+            Node::Bytes(span) => Unexpected::Bytes(self.tape.bytes(span)),
+            other => Unexpected::Other(other.shape().map_or("a marker", Shape::python_name)),
+        }
+    }
+
+    fn integer<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.node {
+            Node::Int(value) => visitor.visit_i64(value),
+            Node::BigInt(span) => match self.wide(span) {
+                Wide::Signed(value) => visitor.visit_i128(value),
+                Wide::Unsigned(value) => match u64::try_from(value) {
+                    Ok(value) => visitor.visit_u64(value),
+                    Err(_) => visitor.visit_u128(value),
+                },
+                Wide::Wider => self.mismatch(&visitor),
+            },
+            _ => self.mismatch(&visitor),
+        }
+    }
+
+    fn wide(&self, span: Span) -> Wide {
+        let bytes = self.tape.bytes(span);
+        let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
+        let mut wide = [if negative { 0xff } else { 0 }; 16];
+        match bytes {
+            [low @ .., 0] if low.len() <= 16 => {
+                wide[..low.len()].copy_from_slice(low);
+                Wide::Unsigned(u128::from_le_bytes(wide))
+            }
+            _ if bytes.len() <= 16 => {
+                wide[..bytes.len()].copy_from_slice(bytes);
+                match negative {
+                    true => Wide::Signed(i128::from_le_bytes(wide)),
+                    false => Wide::Unsigned(u128::from_le_bytes(wide)),
+                }
+            }
+            _ => Wide::Wider,
+        }
+    }
+
+    /// Text of the types that Python prints in one standard way.
+    fn printed(&self) -> Option<String> {
+        let Node::Special(marker, run) = self.node else { return None };
+        let parts: Vec<Node> = self
+            .tape
+            .items(Runs { first: run, last: run })
+            .map(|number| self.tape.nodes[number as usize])
+            .collect();
+        print(marker, &parts, self.tape)
+    }
+
+    fn text<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.node {
+            Node::Str(span) => visitor.visit_borrowed_str(self.tape.str(span)),
+            _ => match self.printed() {
+                Some(text) => visitor.visit_string(text),
+                None => self.mismatch(&visitor),
+            },
+        }
+    }
+
+    fn blob<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.node {
+            Node::Bytes(span) => visitor.visit_borrowed_bytes(self.tape.bytes(span)),
+            _ => self.mismatch(&visitor),
+        }
+    }
+
+    /// Items of a fixed number: all must be taken.
+    fn fixed<V: Visitor<'de>>(self, runs: Runs, visitor: V) -> Result<V::Value> {
+        let mut parts = self.parts(runs)?;
+        let value = visitor.visit_seq(&mut parts)?;
+        match parts.items.left() {
+            0 => Ok(value),
+            left => Err(DecodeError::mismatch(format!(
+                "expected {} items, found {}",
+                parts.index,
+                parts.index + left
+            ))),
+        }
+    }
+
+    fn mapping<V: Visitor<'de>>(self, runs: Runs, visitor: V) -> Result<V::Value> {
+        visitor.visit_map(self.parts(runs)?)
+    }
+
+    fn reference<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        let number = self.number.unwrap_or(u32::MAX);
+        // Nodes are numbered in the order in which they were listed.
+        match self.tape.refs.binary_search(&number) {
+            Ok(place) => {
+                visitor.visit_map(RefEntry { content: Some((self.tape.ref_key, place as u64)) })
+            }
+            Err(_) => Err(DecodeError::malformed("a ref that is not listed")),
+        }
+    }
+
+    fn token<V: Visitor<'de>>(self, name: &str, visitor: V) -> Result<V::Value> {
+        match (name, self.node) {
+            (token::VALUE, _) => visitor.visit_enum(self),
+            (token::REF, Node::Special(Marker::Ref, _)) => self.reference(visitor),
+            (token::REF, _) => {
+                let found = Found(self.unexpected());
+                Err(DecodeError::mismatch(format!("expected a ref, found the value {found}")))
+            }
+            (token::BIG_INT, Node::Int(value)) => visitor.visit_bytes(&value.to_le_bytes()),
+            (token::BIG_INT, Node::BigInt(span)) => {
+                visitor.visit_borrowed_bytes(self.tape.bytes(span))
+            }
+            (token::SET, Node::Set(runs)) | (token::FROZEN_SET, Node::FrozenSet(runs)) => {
+                visitor.visit_seq(self.parts(runs)?)
+            }
+            (token::COMPLEX, Node::Special(Marker::Complex, run))
+            | (token::DATE, Node::Special(Marker::Date, run))
+            | (token::DATE_TIME, Node::Special(Marker::DateTime, run))
+            | (token::DECIMAL, Node::Special(Marker::Decimal, run))
+            | (token::TIME, Node::Special(Marker::Time, run))
+            | (token::TIME_DELTA, Node::Special(Marker::TimeDelta, run))
+            | (token::UUID, Node::Special(Marker::Uuid, run)) => {
+                visitor.visit_seq(self.special(run)?)
+            }
+            _ => self.mismatch(&visitor),
+        }
+    }
+}
+
+enum Wide {
+    Signed(i128),
+    Unsigned(u128),
+    Wider,
+}
+
+macro_rules! integers {
+    ($($name:ident)*) => {
+        $(fn $name<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+            self.integer(visitor)
+        })*
+    };
+}
+
+impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
+    type Error = DecodeError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.node {
+            Node::None => visitor.visit_unit(),
+            Node::Bool(value) => visitor.visit_bool(value),
+            Node::Int(_) | Node::BigInt(_) => self.integer(visitor),
+            Node::Float(value) => visitor.visit_f64(value),
+            Node::Str(_) => self.text(visitor),
+            Node::Bytes(_) => self.blob(visitor),
+            Node::List(runs) | Node::Tuple(runs) | Node::Set(runs) | Node::FrozenSet(runs) => {
+                visitor.visit_seq(self.parts(runs)?)
+            }
+            Node::Dict(runs) => self.mapping(runs, visitor),
+            Node::Special(Marker::Ref, _) => self.reference(visitor),
+            Node::Special(Marker::Complex | Marker::TimeDelta, run) => {
+                visitor.visit_seq(self.special(run)?)
+            }
+            Node::Special(..) => self.text(visitor),
+            Node::Marker(_) => Err(DecodeError::careful(Careful::Marker)),
+        }
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.node {
+            Node::Bool(value) => visitor.visit_bool(value),
+            _ => self.mismatch(&visitor),
+        }
+    }
+
+    integers! {
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
+    }
+
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.node {
+            Node::Float(value) if value.is_finite() && (value as f32).is_infinite() => {
+                Err(DecodeError::mismatch(format!("float `{value}` is too large for an f32")))
+            }
+            Node::Float(value) => visitor.visit_f32(value as f32),
+            Node::Int(value) if i128::from(value) == value as f32 as i128 => {
+                visitor.visit_f32(value as f32)
+            }
+            Node::Int(value) => Err(inexact(value, "an f32")),
+            _ => self.mismatch(&visitor),
+        }
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.node {
+            Node::Float(value) => visitor.visit_f64(value),
+            Node::Int(value) if i128::from(value) == value as f64 as i128 => {
+                visitor.visit_f64(value as f64)
+            }
+            Node::Int(value) => Err(inexact(value, "an f64")),
+            _ => self.mismatch(&visitor),
+        }
+    }
+
+    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.node {
+            Node::Str(span) => visitor.visit_borrowed_str(self.tape.str(span)),
+            _ => self.mismatch(&visitor),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.text(visitor)
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.text(visitor)
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.blob(visitor)
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.blob(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.node {
+            Node::None => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.node {
+            Node::None => visitor.visit_unit(),
+            _ => self.mismatch(&visitor),
+        }
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value> {
+        self.deserialize_unit(visitor)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        mut self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value> {
+        if name.starts_with(token::PREFIX) {
+            return self.token(name, visitor);
+        }
+        // A newtype is a level of its own: `struct Nest(Box<Nest>)` would never end otherwise.
+        self.depth += 1;
+        if self.depth > self.tape.limits.depth {
+            return Err(DecodeError::careful(Careful::Depth));
+        }
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.node {
+            Node::List(runs) | Node::Tuple(runs) | Node::Set(runs) | Node::FrozenSet(runs) => {
+                visitor.visit_seq(self.parts(runs)?)
+            }
+            Node::Bytes(span) => visitor.visit_seq(de::value::SeqDeserializer::new(
+                self.tape.bytes(span).iter().copied(),
+            )),
+            _ => self.mismatch(&visitor),
+        }
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value> {
+        match self.node {
+            Node::List(runs) | Node::Tuple(runs) => self.fixed(runs, visitor),
+            Node::Special(Marker::Complex, run) => {
+                self.fixed(Runs { first: run, last: run }, visitor)
+            }
+            Node::Bytes(span) => {
+                let bytes = self.tape.bytes(span).iter().copied();
+                let mut parts = de::value::SeqDeserializer::new(bytes);
+                let value = visitor.visit_seq(&mut parts)?;
+                parts.end()?;
+                Ok(value)
+            }
+            _ => self.mismatch(&visitor),
+        }
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        len: usize,
+        visitor: V,
+    ) -> Result<V::Value> {
+        self.deserialize_tuple(len, visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.node {
+            Node::Dict(runs) => self.mapping(runs, visitor),
+            _ => self.mismatch(&visitor),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        match self.node {
+            Node::Dict(runs) => self.mapping(runs, visitor),
+            Node::List(runs) | Node::Tuple(runs) => self.fixed(runs, visitor),
+            _ => self.mismatch(&visitor),
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        match self.node {
+            Node::Str(span) => visitor.visit_enum(self.tape.str(span).into_deserializer()),
+            Node::Dict(runs) => {
+                let parts = self.parts(runs)?;
+                let mut items = parts.items.clone();
+                match (items.next(), items.next(), items.next()) {
+                    (Some(key), Some(content), None) => visitor
+                        .visit_enum(Variant { key: self.part(key), content: self.part(content) }),
+                    _ => Err(DecodeError::mismatch(format!(
+                        "expected a dict with one key for {}, found {} keys",
+                        Expecting(&visitor),
+                        parts.items.left() / 2
+                    ))),
+                }
+            }
+            _ => self.mismatch(&visitor),
+        }
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.node {
+            Node::Str(span) => visitor.visit_borrowed_str(self.tape.str(span)),
+            Node::Int(_) => self.integer(visitor),
+            Node::Bytes(span) => visitor.visit_borrowed_bytes(self.tape.bytes(span)),
+            _ => self.mismatch(&visitor),
+        }
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_unit()
+    }
+}
+
+/// The parts of a container, as a sequence or as a map.
+struct Parts<'t, 'de> {
+    owner: Deserializer<'t, 'de>,
+    items: Items<'t>,
+    index: usize,
+}
+
+impl<'de> SeqAccess<'de> for Parts<'_, 'de> {
+    type Error = DecodeError;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
+        let Some(number) = self.items.next() else { return Ok(None) };
+        match seed.deserialize(self.owner.part(number)) {
+            Ok(value) => {
+                self.index += 1;
+                Ok(Some(value))
+            }
+            Err(error) => Err(error.at(PathSegment::Index(self.index))),
+        }
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.items.left())
+    }
+}
+
+impl<'de> MapAccess<'de> for Parts<'_, 'de> {
+    type Error = DecodeError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
+        let Some(number) = self.items.next() else { return Ok(None) };
+        self.index = number as usize;
+        let key = self.owner.part(number);
+        seed.deserialize(key).map(Some).map_err(|error| error.at(key.as_segment()))
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
+        let Some(number) = self.items.next() else {
+            return Err(DecodeError::malformed("a key without a value"));
+        };
+        let key = self.index as u32;
+        seed.deserialize(self.owner.part(number))
+            .map_err(|error| error.at(self.owner.part(key).as_segment()))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.items.left() / 2)
+    }
+}
+
+impl Deserializer<'_, '_> {
+    /// A key of a dict as Python would write it between brackets.
+    fn as_segment(&self) -> PathSegment {
+        PathSegment::Key(match self.node {
+            Node::Str(span) => format!("{:?}", self.tape.str(span)),
+            Node::Int(value) => value.to_string(),
+            Node::Float(value) => format!("{value:?}"),
+            other => format!("<{}>", other.shape().map_or("marker", Shape::python_name)),
+        })
+    }
+}
+
+/// An enum variant written as a dict with one key.
+struct Variant<'t, 'de> {
+    key: Deserializer<'t, 'de>,
+    content: Deserializer<'t, 'de>,
+}
+
+impl<'t, 'de> EnumAccess<'de> for Variant<'t, 'de> {
+    type Error = DecodeError;
+    type Variant = Content<'t, 'de>;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant)> {
+        let segment = self.key.as_segment();
+        Ok((seed.deserialize(self.key)?, Content { inner: self.content, segment }))
+    }
+}
+
+struct Content<'t, 'de> {
+    inner: Deserializer<'t, 'de>,
+    segment: PathSegment,
+}
+
+impl<'de> VariantAccess<'de> for Content<'_, 'de> {
+    type Error = DecodeError;
+
+    fn unit_variant(self) -> Result<()> {
+        de::Deserialize::deserialize(self.inner).map_err(|error: DecodeError| error.at(self.segment))
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value> {
+        seed.deserialize(self.inner).map_err(|error| error.at(self.segment))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value> {
+        de::Deserializer::deserialize_tuple(self.inner, len, visitor)
+            .map_err(|error| error.at(self.segment))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        de::Deserializer::deserialize_struct(self.inner, "", fields, visitor)
+            .map_err(|error| error.at(self.segment))
+    }
+}
+
+/// The dynamic value: the variant says which shape the content has.
+impl<'de> EnumAccess<'de> for Deserializer<'_, 'de> {
+    type Error = DecodeError;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self)> {
+        let shape = self.node.shape()? as u8;
+        let seed = seed.deserialize(IntoDeserializer::<DecodeError>::into_deserializer(shape))?;
+        Ok((seed, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Deserializer<'_, 'de> {
+    type Error = DecodeError;
+
+    fn unit_variant(self) -> Result<()> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value> {
+        seed.deserialize(self)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value> {
+        match self.node {
+            Node::Special(_, run) => visitor.visit_seq(self.special(run)?),
+            _ => de::Deserializer::deserialize_seq(self, visitor),
+        }
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        de::Deserializer::deserialize_map(self, visitor)
+    }
+}
+
+/// The map with one entry that stands for a ref.
+struct RefEntry {
+    content: Option<(u64, u64)>,
+}
+
+impl<'de> MapAccess<'de> for RefEntry {
+    type Error = DecodeError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
+        if self.content.is_none() {
+            return Ok(None);
+        }
+        seed.deserialize(token::REF.into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
+        let (key, place) = self.content.take().unwrap_or_default();
+        seed.deserialize(de::value::SeqDeserializer::new([key, place].into_iter()))
+    }
+}
+
+impl<'a> Tape<'a> {
+    fn ref_class(&self, run: u32) -> String {
+        let mut parts = self
+            .items(Runs { first: run, last: run })
+            .map(|number| self.nodes[number as usize])
+            .filter_map(|node| match node {
+                Node::Str(span) => Some(self.str(span)),
+                _ => None,
+            });
+        match (parts.next(), parts.next()) {
+            (Some("builtins"), Some(qualname)) => format!("a `{qualname}`"),
+            (Some(module), Some(qualname)) => format!("a `{module}.{qualname}`"),
+            _ => "an object".to_owned(),
+        }
+    }
+}
+
+/// Prints a special as `str()` does in Python.
+fn print(marker: Marker, parts: &[Node], tape: &Tape<'_>) -> Option<String> {
+    let number = |place: usize| match parts.get(place) {
+        Some(Node::Int(value)) => *value,
+        _ => 0,
+    };
+    let date = || format!("{:04}-{:02}-{:02}", number(0), number(1), number(2));
+    match marker {
+        Marker::Date => Some(date()),
+        Marker::DateTime => Some(format!("{}T{}", date(), clock(&parts[3..]))),
+        Marker::Time => Some(clock(parts)),
+        Marker::Decimal => match parts {
+            [Node::Str(span)] => Some(tape.str(*span).to_owned()),
+            _ => None,
+        },
+        Marker::Uuid => match parts {
+            [Node::Bytes(span)] => Some(hyphenated(tape.bytes(*span))),
+            _ => None,
+        },
+        Marker::Complex | Marker::Plain | Marker::Ref | Marker::TimeDelta => None,
+    }
+}
+
+/// ISO 8601 time of day from hour, minute, second, microsecond, fold and offset.
+fn clock(parts: &[Node]) -> String {
+    let number = |place: usize| match parts.get(place) {
+        Some(Node::Int(value)) => *value,
+        _ => 0,
+    };
+    let mut out = format!("{:02}:{:02}:{:02}", number(0), number(1), number(2));
+    if number(3) != 0 {
+        out.push_str(&format!(".{:06}", number(3)));
+    }
+    if let Some(Node::Int(offset)) = parts.get(5) {
+        let (sign, micros) = if *offset < 0 { ('-', -offset) } else { ('+', *offset) };
+        let seconds = micros / 1_000_000;
+        out.push_str(&format!("{sign}{:02}:{:02}", seconds / 3600, seconds / 60 % 60));
+        if micros % 60_000_000 != 0 {
+            out.push_str(&format!(":{:02}", seconds % 60));
+        }
+        if micros % 1_000_000 != 0 {
+            out.push_str(&format!(".{:06}", micros % 1_000_000));
+        }
+    }
+    out
+}
+
+fn hyphenated(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(36);
+    for (place, byte) in bytes.iter().enumerate() {
+        if matches!(place, 4 | 6 | 8 | 10) {
+            out.push('-');
+        }
+        out.push_str(&format!("{byte:02x}"));
+    }
+    out
+}
+
+fn inexact(value: i64, target: &str) -> DecodeError {
+    DecodeError::mismatch(format!("int `{value}` cannot be {target} without loss"))
+}
+
+/// The first digits of a large integer.
+struct Glimpse<'a>(&'a [u8]);
+
+impl fmt::Display for Glimpse<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.len() > 32 {
+            return write!(f, "of {} bytes", self.0.len());
+        }
+        f.write_str(&int_to_decimal(self.0))
+    }
+}
+
+struct Expecting<'a, V>(&'a V);
+
+impl<'de, V: Visitor<'de>> fmt::Display for Expecting<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+}
+
+struct Found<'a>(Unexpected<'a>);
+
+impl fmt::Display for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Unexpected::Unit => f.write_str("`None`"),
+            Unexpected::Bool(_) => f.write_str("of type `bool`"),
+            Unexpected::Signed(_) => f.write_str("of type `int`"),
+            Unexpected::Float(_) => f.write_str("of type `float`"),
+            Unexpected::Str(_) => f.write_str("of type `str`"),
+            Unexpected::Bytes(_) => f.write_str("of type `bytes`"),
+            Unexpected::Other(name) => write!(f, "of type `{name}`"),
+            other => write!(f, "{other}"),
+        }
+    }
+}

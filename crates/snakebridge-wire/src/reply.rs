@@ -1,0 +1,89 @@
+//! What the replies of a worker say.
+
+use crate::error::DecodeError;
+use crate::limits::Limits;
+use crate::tape::Tape;
+
+/// Bits of a ref's `traits`, which the host then knows without asking.
+pub mod traits {
+    /// Can be called.
+    pub const CALLABLE: u32 = 1;
+    /// Can be iterated over.
+    pub const ITERABLE: u32 = 2;
+    /// Is an iterator or a generator, plain or asynchronous.
+    pub const STREAM: u32 = 4;
+    /// Has `__enter__` and `__exit__`.
+    pub const CONTEXT_MANAGER: u32 = 8;
+    /// Can be awaited.
+    pub const AWAITABLE: u32 = 16;
+}
+
+/// Why a worker could not carry out a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FaultCode {
+    /// No object has this ref's id in this session.
+    RefNotFound,
+    /// The arguments could not be made into Python objects.
+    Arguments,
+    /// The result could be neither copied nor kept.
+    Result,
+    /// The request is not one of this protocol.
+    Request,
+    /// A code that this version does not know.
+    Other(i64),
+}
+
+/// A reply of kind [`Fault`](crate::Kind::Fault).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "complete by nature: the fields of the reply")]
+pub struct Fault {
+    /// What is wrong.
+    pub code: FaultCode,
+    /// The details, for people; the id of the ref where that was not found.
+    pub text: String,
+}
+
+impl Fault {
+    /// Reads the body of the reply.
+    ///
+    /// # Errors
+    /// It is no fault.
+    pub fn parse(body: &[u8]) -> Result<Self, DecodeError> {
+        let (code, text): (i64, String) = Tape::scan(body, Limits::DEFAULT)?.decode()?;
+        let code = match code {
+            1 => FaultCode::RefNotFound,
+            2 => FaultCode::Arguments,
+            3 => FaultCode::Result,
+            4 => FaultCode::Request,
+            other => FaultCode::Other(other),
+        };
+        Ok(Self { code, text })
+    }
+}
+
+/// A reply of kind [`Ref`](crate::Kind::Ref): an object that stays in Python.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "complete by nature: the fields of the reply")]
+pub struct RefReply<'a> {
+    /// Its id in the session.
+    pub id: u64,
+    /// Module of its class.
+    pub module: &'a str,
+    /// Qualified name of its class.
+    pub qualname: &'a str,
+    /// Bits of [`traits`].
+    pub traits: u32,
+}
+
+impl<'a> RefReply<'a> {
+    /// Reads the body of the reply.
+    ///
+    /// # Errors
+    /// It is no ref.
+    pub fn parse(body: &'a [u8]) -> Result<Self, DecodeError> {
+        let tape = Tape::scan(body, Limits::DEFAULT)?;
+        let (id, module, qualname, traits) = tape.decode()?;
+        Ok(Self { id, module, qualname, traits })
+    }
+}
