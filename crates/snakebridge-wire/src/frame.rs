@@ -121,7 +121,10 @@ impl Kind {
 
 /// The first sixteen bytes of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "complete by nature: the fields of the format")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "complete by nature: the fields of the format"
+)]
 pub struct Header {
     /// What the frame is for.
     pub kind: Kind,
@@ -158,11 +161,19 @@ impl Header {
         let kind = Kind::from_byte(kind).ok_or(FrameError::Kind { found: kind })?;
         let len = u64::from_le_bytes(len);
         if len > limits.frame_bytes {
-            return Err(FrameError::TooLong { len, limit: limits.frame_bytes });
+            return Err(FrameError::TooLong {
+                len,
+                limit: limits.frame_bytes,
+            });
         }
         let flags = u16::from_le_bytes([f0, f1]);
         let session = u32::from_le_bytes([s0, s1, s2, s3]);
-        Ok(Self { kind, flags, session, len })
+        Ok(Self {
+            kind,
+            flags,
+            session,
+            len,
+        })
     }
 }
 
@@ -193,11 +204,17 @@ impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Version { found } => {
-                write!(f, "frame has protocol version {found}, expected {PROTOCOL_VERSION}")
+                write!(
+                    f,
+                    "frame has protocol version {found}, expected {PROTOCOL_VERSION}"
+                )
             }
             Self::Kind { found } => write!(f, "unknown frame kind {found}"),
             Self::TooLong { len, limit } => {
-                write!(f, "frame of {len} bytes is longer than the limit of {limit} bytes")
+                write!(
+                    f,
+                    "frame of {len} bytes is longer than the limit of {limit} bytes"
+                )
             }
         }
     }
@@ -207,7 +224,10 @@ impl std::error::Error for FrameError {}
 
 /// One whole frame in the buffer of a [`Deframer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "complete by nature: header and body")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "complete by nature: header and body"
+)]
 pub struct Frame<'a> {
     /// The header.
     pub header: Header,
@@ -230,7 +250,11 @@ impl Deframer {
     /// A deframer with these limits.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { buf: Vec::new(), start: 0, limits }
+        Self {
+            buf: Vec::new(),
+            start: 0,
+            limits,
+        }
     }
 
     /// The buffer to append to, with room for the rest of the frame at hand as far as it is known,
@@ -257,17 +281,24 @@ impl Deframer {
     /// # Errors
     /// The header is damaged; the stream cannot be used any more.
     pub fn frame(&self) -> Result<Option<Frame<'_>>, FrameError> {
-        let Some(header) = self.header()? else { return Ok(None) };
+        let Some(header) = self.header()? else {
+            return Ok(None);
+        };
         let body = &self.buf[self.start + HEADER_LEN..];
         if (body.len() as u64) < header.len {
             return Ok(None);
         }
-        Ok(Some(Frame { header, body: &body[..header.len as usize] }))
+        Ok(Some(Frame {
+            header,
+            body: &body[..header.len as usize],
+        }))
     }
 
     /// Drops the frame at hand and goes on to the next one. Gives memory back after a large frame.
     pub fn advance(&mut self) {
-        let Ok(Some(frame)) = self.frame() else { return };
+        let Ok(Some(frame)) = self.frame() else {
+            return;
+        };
         self.start += HEADER_LEN + frame.body.len();
         if self.start == self.buf.len() {
             self.start = 0;
@@ -309,7 +340,12 @@ mod tests {
     use super::*;
 
     fn frame(kind: Kind, body: &[u8]) -> Vec<u8> {
-        let header = Header { kind, flags: 3, session: 7, len: body.len() as u64 };
+        let header = Header {
+            kind,
+            flags: 3,
+            session: 7,
+            len: body.len() as u64,
+        };
         let mut out = header.to_bytes().to_vec();
         out.extend_from_slice(body);
         out
@@ -379,13 +415,23 @@ mod tests {
             assert_eq!(deframer.frame(), Err(error));
         }
         let mut deframer = Deframer::new(Limits::DEFAULT.with_frame_bytes(10));
-        deframer.buffer().extend_from_slice(&frame(Kind::Value, &[0; 11]));
-        assert_eq!(deframer.frame(), Err(FrameError::TooLong { len: 11, limit: 10 }));
+        deframer
+            .buffer()
+            .extend_from_slice(&frame(Kind::Value, &[0; 11]));
+        assert_eq!(
+            deframer.frame(),
+            Err(FrameError::TooLong { len: 11, limit: 10 })
+        );
     }
 
     #[test]
     fn a_large_announcement_reserves_little() {
-        let header = Header { kind: Kind::Value, flags: 0, session: 0, len: 1 << 35 };
+        let header = Header {
+            kind: Kind::Value,
+            flags: 0,
+            session: 0,
+            len: 1 << 35,
+        };
         let mut deframer = Deframer::default();
         deframer.buffer().extend_from_slice(&header.to_bytes());
         assert!(deframer.buffer().capacity() <= (MAX_RESERVE as usize) * 2);

@@ -8,13 +8,17 @@ use crate::tape::Tape;
 
 /// Decodes arbitrary bytes: as one value, and as a stream of frames cut at arbitrary places.
 pub fn decode(data: &[u8]) {
-    let limits = Limits::DEFAULT.with_values(1 << 16).with_frame_bytes(1 << 16);
+    let limits = Limits::DEFAULT
+        .with_values(1 << 16)
+        .with_frame_bytes(1 << 16);
     if let Ok(tape) = Tape::scan(data, limits) {
         let _ = tape.decode::<IgnoredAny>();
         let _ = tape.decode::<Walk>();
         let _ = tape.refs().count();
     }
-    let Some((cut, stream)) = data.split_first() else { return };
+    let Some((cut, stream)) = data.split_first() else {
+        return;
+    };
     let mut deframer = Deframer::new(limits);
     for piece in stream.chunks(usize::from(*cut) + 1) {
         deframer.buffer().extend_from_slice(piece);

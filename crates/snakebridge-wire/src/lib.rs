@@ -10,8 +10,8 @@
 
 #![forbid(unsafe_code)]
 
-mod decimal;
 mod de;
+mod decimal;
 mod encode;
 mod error;
 pub mod frame;

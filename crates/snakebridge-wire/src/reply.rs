@@ -36,7 +36,10 @@ pub enum FaultCode {
 
 /// A reply of kind [`Fault`](crate::Kind::Fault).
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "complete by nature: the fields of the reply")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "complete by nature: the fields of the reply"
+)]
 pub struct Fault {
     /// What is wrong.
     pub code: FaultCode,
@@ -64,7 +67,10 @@ impl Fault {
 
 /// A reply of kind [`Ref`](crate::Kind::Ref): an object that stays in Python.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "complete by nature: the fields of the reply")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "complete by nature: the fields of the reply"
+)]
 pub struct RefReply<'a> {
     /// Its id in the session.
     pub id: u64,
@@ -84,6 +90,11 @@ impl<'a> RefReply<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self, DecodeError> {
         let tape = Tape::scan(body, Limits::DEFAULT)?;
         let (id, module, qualname, traits) = tape.decode()?;
-        Ok(Self { id, module, qualname, traits })
+        Ok(Self {
+            id,
+            module,
+            qualname,
+            traits,
+        })
     }
 }

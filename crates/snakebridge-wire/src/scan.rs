@@ -238,7 +238,10 @@ impl<'a> Scanner<'a> {
             return Ok(Runs::EMPTY);
         }
         let run = self.new_run(from)?;
-        Ok(Runs { first: run, last: run })
+        Ok(Runs {
+            first: run,
+            last: run,
+        })
     }
 
     fn new_run(&mut self, from: usize) -> Result<u32> {
@@ -246,7 +249,11 @@ impl<'a> Scanner<'a> {
         let number = index(self.tape.runs.len())?;
         let start = index(self.tape.children.len())?;
         self.tape.children.extend_from_slice(items);
-        self.tape.runs.push(Run { start, len: index(items.len())?, next: NO_RUN });
+        self.tape.runs.push(Run {
+            start,
+            len: index(items.len())?,
+            next: NO_RUN,
+        });
         self.stack.truncate(from);
         Ok(number)
     }
@@ -291,7 +298,10 @@ impl<'a> Scanner<'a> {
         }
         let run = self.new_run(from)?;
         self.tape.runs[runs.last as usize].next = run;
-        Ok(Runs { first: runs.first, last: run })
+        Ok(Runs {
+            first: runs.first,
+            last: run,
+        })
     }
 
     fn fetch(&mut self, index: usize) -> Result {
@@ -381,7 +391,9 @@ impl<'a> Scanner<'a> {
         }
         if self.tape.nodes.capacity() == 0 {
             // An item takes two bytes at the least and eight or so on average.
-            self.tape.nodes.reserve((self.tape.input.len() / 8).clamp(8, 1 << 16));
+            self.tape
+                .nodes
+                .reserve((self.tape.input.len() / 8).clamp(8, 1 << 16));
         }
         self.stack.push(index(self.tape.nodes.len())?);
         self.tape.nodes.push(node);
@@ -394,12 +406,17 @@ impl<'a> Scanner<'a> {
 
     fn pop(&mut self) -> Result<u32> {
         self.depth(1)?;
-        self.stack.pop().ok_or_else(|| self.malformed("the stack is empty"))
+        self.stack
+            .pop()
+            .ok_or_else(|| self.malformed("the stack is empty"))
     }
 
     fn top(&self) -> Result<u32> {
         self.depth(1)?;
-        self.stack.last().copied().ok_or_else(|| self.malformed("the stack is empty"))
+        self.stack
+            .last()
+            .copied()
+            .ok_or_else(|| self.malformed("the stack is empty"))
     }
 
     /// Position of the topmost `count` items, none of which may lie below the last mark.
@@ -412,7 +429,9 @@ impl<'a> Scanner<'a> {
     }
 
     fn mark(&mut self) -> Result<usize> {
-        self.marks.pop().ok_or_else(|| self.malformed("there is no mark"))
+        self.marks
+            .pop()
+            .ok_or_else(|| self.malformed("there is no mark"))
     }
 
     fn byte(&mut self) -> Result<u8> {
@@ -443,7 +462,10 @@ impl<'a> Scanner<'a> {
         if len > self.tape.input.len() - self.at {
             return Err(self.malformed("the value is cut off"));
         }
-        let span = Span { start: self.at, len };
+        let span = Span {
+            start: self.at,
+            len,
+        };
         self.at += len;
         Ok(span)
     }

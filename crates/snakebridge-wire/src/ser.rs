@@ -41,7 +41,11 @@ type Result<T = ()> = std::result::Result<T, EncodeError>;
 
 impl<'a> Serializer<'a> {
     pub(crate) fn new(encoder: &'a mut Encoder) -> Self {
-        Self { encoder, depth: 0, form: Form::Plain }
+        Self {
+            encoder,
+            depth: 0,
+            form: Form::Plain,
+        }
     }
 
     fn deeper(&self) -> Result<usize> {
@@ -60,20 +64,32 @@ impl<'a> Serializer<'a> {
         for opcode in open {
             self.encoder.op(*opcode);
         }
-        Ok(Compound { encoder: self.encoder, depth, close, count: 0 })
+        Ok(Compound {
+            encoder: self.encoder,
+            depth,
+            close,
+            count: 0,
+        })
     }
 
     fn variant(self, name: &str) -> Result<Self> {
         let depth = self.deeper()?;
         self.encoder.op(op::EMPTY_DICT);
         self.encoder.key(name);
-        Ok(Self { encoder: self.encoder, depth, form: Form::Plain })
+        Ok(Self {
+            encoder: self.encoder,
+            depth,
+            form: Form::Plain,
+        })
     }
 
     fn marked<T: Serialize + ?Sized>(self, marker: Marker, content: &T) -> Result {
         self.encoder.marker(marker);
-        let inner =
-            Serializer { encoder: &mut *self.encoder, depth: self.depth, form: Form::Plain };
+        let inner = Serializer {
+            encoder: &mut *self.encoder,
+            depth: self.depth,
+            form: Form::Plain,
+        };
         content.serialize(inner)?;
         self.encoder.op(op::REDUCE);
         Ok(())
@@ -92,7 +108,8 @@ impl<'a> ser::Serializer for Serializer<'a> {
     type SerializeStructVariant = Compound<'a>;
 
     fn serialize_bool(self, value: bool) -> Result {
-        self.encoder.op(if value { op::NEWTRUE } else { op::NEWFALSE });
+        self.encoder
+            .op(if value { op::NEWTRUE } else { op::NEWFALSE });
         Ok(())
     }
 
@@ -250,8 +267,16 @@ impl<'a> ser::Serializer for Serializer<'a> {
         value: &T,
     ) -> Result {
         let inner = self.variant(variant)?;
-        let Serializer { encoder, depth, form } = inner;
-        value.serialize(Serializer { encoder: &mut *encoder, depth, form })?;
+        let Serializer {
+            encoder,
+            depth,
+            form,
+        } = inner;
+        value.serialize(Serializer {
+            encoder: &mut *encoder,
+            depth,
+            form,
+        })?;
         encoder.op(op::SETITEM);
         Ok(())
     }
@@ -285,7 +310,8 @@ impl<'a> ser::Serializer for Serializer<'a> {
         variant: &'static str,
         _len: usize,
     ) -> Result<Compound<'a>> {
-        self.variant(variant)?.compound(&[op::MARK], &[op::TUPLE, op::SETITEM])
+        self.variant(variant)?
+            .compound(&[op::MARK], &[op::TUPLE, op::SETITEM])
     }
 
     fn serialize_map(self, _len: Option<usize>) -> Result<Compound<'a>> {
@@ -304,7 +330,8 @@ impl<'a> ser::Serializer for Serializer<'a> {
         _len: usize,
     ) -> Result<Compound<'a>> {
         let open = [op::EMPTY_DICT, op::MARK];
-        self.variant(variant)?.compound(&open, &[op::SETITEMS, op::SETITEM])
+        self.variant(variant)?
+            .compound(&open, &[op::SETITEMS, op::SETITEM])
     }
 }
 
@@ -337,7 +364,9 @@ impl Compound<'_> {
             _ => false,
         };
         if wrong {
-            return Err(EncodeError::new("a tuple wrote another number of items than it announced"));
+            return Err(EncodeError::new(
+                "a tuple wrote another number of items than it announced",
+            ));
         }
         for opcode in self.close {
             self.encoder.op(*opcode);
@@ -532,7 +561,8 @@ impl<'a> ser::Serializer for KeySerializer<'a> {
         variant: &'static str,
         value: &T,
     ) -> Result {
-        self.0.serialize_newtype_variant(name, index, variant, value)
+        self.0
+            .serialize_newtype_variant(name, index, variant, value)
     }
 
     fn serialize_seq(self, len: Option<usize>) -> Result<Compound<'a>> {

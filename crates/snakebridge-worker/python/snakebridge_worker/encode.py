@@ -1,0 +1,406 @@
+"""From a result to the bytes of a reply: what is a value, what is a ref.
+
+Builtin values are copied, exactly; instances of their subclasses as the builtin value; dates,
+decimals and UUIDs by their markers. Everything else stays here, and a ref goes in its place.
+
+The C pickler walks the result, and asks `reducer_override` only about what is no plain builtin.
+What it cannot say (cycles, great depth, lone surrogates, classes that misbehave) is said by the
+careful mode: a copy made step by step, with refs where values end.
+"""
+
+from __future__ import annotations
+
+import sys
+from io import BytesIO
+
+from . import markers
+from .codec import PICKLE_PROTOCOL, Pickler, dumps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    from .sessions import Sessions
+
+    # What a converter gives to the pickler: a marker and its arguments.
+    Reduced = Any
+    Converter = Callable[["ResultPickler", Any], Reduced]
+
+# Types that the pickler writes by itself, whatever is in them.
+CONTAINERS = frozenset((list, tuple, dict, set, frozenset))
+PLAIN = CONTAINERS | {type(None), bool, int, float, str, bytes, bytearray}
+
+
+class ResultPickler(Pickler):
+    """Writes a result; objects that are no values are kept in a session."""
+
+    sessions: Sessions
+    session: int
+    made: list[int]
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Called by the C code for all but plain builtins."""
+        cls = type(obj)
+        convert = _converters.get(cls)
+        if convert is None:
+            convert = _find_converter(cls)
+        return convert(self, obj)
+
+
+class Encoder:
+    """Encodes results of one worker."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self.sessions = sessions
+        # Refs made for the last result, in case it has to be encoded again.
+        self._session = 0
+        self._made: list[int] = []
+
+    def is_value(self, obj: Any) -> bool:
+        """Whether a result is copied; otherwise it is a ref as a whole."""
+        cls = type(obj)
+        if cls in PLAIN:
+            return True
+        convert = _converters.get(cls) or _find_converter(cls)
+        return convert is not _keep and convert(_PROBE, obj) is not _NO_VALUE
+
+    def fast(self, session: int, obj: Any) -> bytes:
+        """The result as a value, by the C pickler. Raises whatever goes wrong."""
+        made: list[int] = []
+        self._session, self._made = session, made
+        buffer = BytesIO()
+        pickler = ResultPickler(buffer, PICKLE_PROTOCOL)
+        pickler.sessions, pickler.session, pickler.made = self.sessions, session, made
+        pickler.dump(obj)
+        return buffer.getvalue()
+
+    def careful(self, session: int, obj: Any) -> bytes:
+        """The result as a value again, with refs where the fast way failed."""
+        self.forget()
+        return self.fast(session, _Copy().copy(obj, 0))
+
+    def forget(self) -> None:
+        """Drops the refs that were made for the last result."""
+        table = self.sessions.table(self._session)
+        for ref_id in self._made:
+            table.pop(ref_id, None)
+        self._made = []
+
+    def ref(self, session: int, obj: Any) -> bytes:
+        """The result as a ref, whatever it is."""
+        return dumps(self.sessions.keep(session, obj), PICKLE_PROTOCOL)
+
+
+# Converters, by the exact class of the object.
+
+
+class _NoValue:
+    """What a converter gives for an instance that is no value, though its class may be."""
+
+
+_NO_VALUE = _NoValue()
+
+
+class _Probe:
+    """Stands for the pickler where only the kind of an object is asked for."""
+
+
+_PROBE: Any = _Probe()
+
+
+def _keep(pickler: ResultPickler, obj: Any) -> Reduced:
+    if pickler is _PROBE:
+        return _NO_VALUE
+    described = pickler.sessions.keep(pickler.session, obj)
+    pickler.made.append(described[0])
+    return markers.ref, described
+
+
+def _function(pickler: ResultPickler, obj: Any) -> Reduced:
+    # The pickler asks about our own markers too, right before it writes them by name.
+    if pickler is not _PROBE and obj in markers.ALL:
+        return NotImplemented
+    return _keep(pickler, obj)
+
+
+def _kept(pickler: ResultPickler, obj: _Kept) -> Reduced:
+    """A place in a careful copy that is a ref. The same object gives the same ref."""
+    if obj.described is None:
+        obj.described = pickler.sessions.keep(pickler.session, obj.target)
+        pickler.made.append(obj.described[0])
+    return markers.ref, obj.described
+
+
+def _complex(pickler: ResultPickler, obj: complex) -> Reduced:
+    return markers.complex_, (obj.real, obj.imag)
+
+
+def _complex_subclass(pickler: ResultPickler, obj: complex) -> Reduced:
+    return markers.complex_, (complex.real.__get__(obj), complex.imag.__get__(obj))  # type: ignore[attr-defined]
+
+
+def _date(pickler: ResultPickler, obj: Any) -> Reduced:
+    return markers.date, (obj.year, obj.month, obj.day)
+
+
+def _timedelta(pickler: ResultPickler, obj: Any) -> Reduced:
+    return markers.timedelta, (obj.days, obj.seconds, obj.microseconds)
+
+
+def _offset(delta: Any) -> int:
+    micros: int = (delta.days * 86400 + delta.seconds) * 1_000_000 + delta.microseconds
+    return micros
+
+
+def _time(pickler: ResultPickler, obj: Any) -> Reduced:
+    offset = None
+    if obj.tzinfo is not None:
+        delta = obj.utcoffset()
+        if delta is None:
+            # Its zone has an offset only together with a date: leaving it out would lose it.
+            return _keep(pickler, obj)
+        offset = _offset(delta)
+    return markers.time, (obj.hour, obj.minute, obj.second, obj.microsecond, obj.fold, offset)
+
+
+def _datetime(pickler: ResultPickler, obj: Any) -> Reduced:
+    offset = None
+    if obj.tzinfo is not None:
+        delta = obj.utcoffset()
+        if delta is None:
+            return _keep(pickler, obj)
+        offset = _offset(delta)
+    return markers.datetime, (
+        obj.year,
+        obj.month,
+        obj.day,
+        obj.hour,
+        obj.minute,
+        obj.second,
+        obj.microsecond,
+        obj.fold,
+        offset,
+    )
+
+
+def _decimal(pickler: ResultPickler, obj: Any) -> Reduced:
+    return markers.decimal, (str(obj),)
+
+
+def _uuid(pickler: ResultPickler, obj: Any) -> Reduced:
+    return markers.uuid, (obj.bytes,)
+
+
+# Instances of subclasses of builtins, as the builtin value. The base's own methods are used, so
+# that no code of the subclass runs and none can change the value.
+
+
+def _int(pickler: ResultPickler, obj: int) -> Reduced:
+    return markers.plain, (int.__int__(obj),)
+
+
+def _float(pickler: ResultPickler, obj: float) -> Reduced:
+    return markers.plain, (float.__float__(obj),)
+
+
+def _str(pickler: ResultPickler, obj: str) -> Reduced:
+    return markers.plain, (str.__str__(obj),)
+
+
+def _bytes(pickler: ResultPickler, obj: bytes) -> Reduced:
+    return markers.plain, (bytes.__getitem__(obj, slice(None)),)
+
+
+def _bytearray(pickler: ResultPickler, obj: bytearray) -> Reduced:
+    return markers.plain, (bytes(memoryview(obj)),)
+
+
+def _list(pickler: ResultPickler, obj: list[Any]) -> Reduced:
+    return markers.plain, (list.__getitem__(obj, slice(None)),)
+
+
+def _tuple(pickler: ResultPickler, obj: tuple[Any, ...]) -> Reduced:
+    return markers.plain, (tuple.__getitem__(obj, slice(None)),)
+
+
+def _set(pickler: ResultPickler, obj: set[Any]) -> Reduced:
+    return markers.plain, (set(set.__iter__(obj)),)
+
+
+def _frozenset(pickler: ResultPickler, obj: frozenset[Any]) -> Reduced:
+    return markers.plain, (frozenset(frozenset.__iter__(obj)),)
+
+
+def _dict(pickler: ResultPickler, obj: dict[Any, Any]) -> Reduced:
+    return markers.plain, (dict(dict.items(obj)),)
+
+
+def _ordered_dict(pickler: ResultPickler, obj: Any) -> Reduced:
+    # It keeps an order of its own, which `dict.items` does not know.
+    ordered = sys.modules["collections"].OrderedDict
+    return markers.plain, (dict(ordered.items(obj)),)
+
+
+def _numpy_scalar(pickler: ResultPickler, obj: Any) -> Reduced:
+    value = obj.item()
+    if type(value) is complex:
+        return markers.complex_, (value.real, value.imag)
+    if type(value) in (bool, int, float):
+        return markers.plain, (value,)
+    return _keep(pickler, obj)
+
+
+_SUBCLASSES: tuple[tuple[type, Converter], ...] = (
+    (int, _int),
+    (float, _float),
+    (str, _str),
+    (bytes, _bytes),
+    (bytearray, _bytearray),
+    (complex, _complex_subclass),
+    (dict, _dict),
+    (list, _list),
+    (tuple, _tuple),
+    (set, _set),
+    (frozenset, _frozenset),
+)
+
+# Classes whose instances are values, only exactly: module, name, converter. Looked up in
+# `sys.modules`, because an instance proves that the module is there.
+_EXACT: tuple[tuple[str, str, Converter], ...] = (
+    ("datetime", "datetime", _datetime),
+    ("datetime", "date", _date),
+    ("datetime", "time", _time),
+    ("datetime", "timedelta", _timedelta),
+    ("decimal", "Decimal", _decimal),
+    ("uuid", "UUID", _uuid),
+)
+
+_MOST_CONVERTERS = 1000
+_BUILTIN_CONVERTERS: dict[type, Converter] = {
+    complex: _complex,
+    type(_complex): _function,
+}
+_converters: dict[type, Converter] = {}
+
+
+def _find_converter(cls: type) -> Converter:
+    convert = _search_converter(cls)
+    if len(_converters) >= _MOST_CONVERTERS:
+        _converters.clear()
+        _converters.update(_BUILTIN_CONVERTERS)
+    _converters[cls] = convert
+    return convert
+
+
+def _search_converter(cls: type) -> Converter:
+    # `type.mro` rather than `issubclass`: metaclasses may answer that as they like.
+    bases = type.mro(cls) if cls is not type else [type, object]
+    if getattr(sys.modules.get("collections"), "OrderedDict", None) in bases:
+        return _ordered_dict
+    for base, convert in _SUBCLASSES:
+        if base in bases:
+            return convert
+    for module, name, convert in _EXACT:
+        if getattr(sys.modules.get(module), name, None) is cls:
+            return convert
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and getattr(numpy, "generic", None) in bases:
+        # Kinds whose `item()` is the same number. Dates in nanoseconds and records are not.
+        kind = getattr(numpy, "dtype", _keep)(cls).kind if _is_number(numpy, bases) else "?"
+        if kind in "biufc":
+            return _numpy_scalar
+    return _keep
+
+
+def _is_number(numpy: Any, bases: list[type]) -> bool:
+    return any(getattr(numpy, name, None) in bases for name in ("number", "bool_"))
+
+
+# The careful mode.
+
+
+class _Kept:
+    """A place in a careful copy that becomes a ref."""
+
+    __slots__ = ("described", "target")
+
+    def __init__(self, target: Any) -> None:
+        self.target = target
+        self.described: tuple[int, str, str, int] | None = None
+
+
+_BUILTIN_CONVERTERS[_Kept] = _kept
+_converters.update(_BUILTIN_CONVERTERS)
+
+# Containers deeper than this become refs. Far below the limit of the host and of the interpreter.
+_DEEPEST = 100
+# Most parts of a careful copy; the rest become refs.
+_MOST_PARTS = 10_000_000
+
+
+class _Copy:
+    """Copies a result so far as it is made of values."""
+
+    def __init__(self) -> None:
+        self.active: set[int] = set()
+        self.kept: dict[int, _Kept] = {}
+        self.parts = 0
+
+    def copy(self, obj: Any, depth: int) -> Any:
+        cls = type(obj)
+        self.parts += 1
+        if self.parts > _MOST_PARTS:
+            return self.keep(obj)
+        if cls in PLAIN:
+            if cls is str:
+                return self.text(obj)
+            return self.container(obj, obj, depth) if cls in CONTAINERS else obj
+        try:
+            convert = _converters.get(cls) or _find_converter(cls)
+            reduced = convert(_PROBE, obj)
+        except Exception:
+            return self.keep(obj)
+        if reduced is _NO_VALUE:
+            return self.keep(obj)
+        marker, args = reduced
+        if marker is not markers.plain:
+            # The pickler writes it by its own class; what matters is that it can be written.
+            return obj
+        inner = args[0]
+        if type(inner) is str:
+            return self.text(inner)
+        return self.container(obj, inner, depth) if type(inner) in CONTAINERS else inner
+
+    def container(self, obj: Any, plain: Any, depth: int) -> Any:
+        """Copies the items of `plain`, the builtin form of `obj`."""
+        if id(obj) in self.active or depth >= _DEEPEST:
+            return self.keep(obj)
+        self.active.add(id(obj))
+        try:
+            if type(plain) is dict:
+                items = list(plain.items())
+                copied = {
+                    self.copy(key, depth + 1): self.copy(value, depth + 1) for key, value in items
+                }
+                # Keys that became equal would swallow each other.
+                return copied if len(copied) == len(items) else self.keep(obj)
+            parts = [self.copy(item, depth + 1) for item in list(plain)]
+            made = type(plain)(parts)
+            return made if len(made) == len(parts) else self.keep(obj)
+        except Exception:
+            return self.keep(obj)
+        finally:
+            self.active.discard(id(obj))
+
+    def text(self, obj: str) -> Any:
+        try:
+            obj.encode("utf-8")
+        except UnicodeEncodeError:
+            return self.keep(obj)
+        return obj
+
+    def keep(self, obj: Any) -> _Kept:
+        kept = self.kept.get(id(obj))
+        if kept is None:
+            kept = self.kept[id(obj)] = _Kept(obj)
+        return kept

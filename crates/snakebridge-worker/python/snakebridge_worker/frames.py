@@ -1,0 +1,65 @@
+"""Frames: a header of sixteen bytes, then a body. See `spec/wire.md`."""
+
+from __future__ import annotations
+
+from struct import Struct
+
+PROTOCOL_VERSION = 1
+
+# version, kind, flags, session, length of the body
+HEADER = Struct("<BBHIQ")
+HEADER_LEN = HEADER.size
+
+# Flags of a request.
+HAS_REFS = 1
+BY_REF = 2
+TARGET_REF = 4
+
+# Kinds of requests.
+CALL = 1
+GET = 2
+METHOD = 3
+ATTR = 4
+SET_ATTR = 5
+DEL_ATTR = 6
+ITEM = 7
+SET_ITEM = 8
+DEL_ITEM = 9
+INVOKE = 10
+LEN = 11
+CONTAINS = 12
+STR = 13
+REPR = 14
+RELEASE = 32
+CLOSE_SESSION = 33
+AGAIN = 34
+
+# Kinds of replies.
+VALUE = 64
+REF = 65
+ERROR = 66
+FAULT = 67
+
+# Kinds on the control channel.
+INIT = 96
+HELLO = 97
+
+# Codes of faults.
+FAULT_REF_NOT_FOUND = 1
+FAULT_ARGUMENTS = 2
+FAULT_RESULT = 3
+FAULT_REQUEST = 4
+
+
+class ProtocolError(Exception):
+    """The host sent something that is no frame of this protocol."""
+
+
+def header(kind: int, length: int) -> bytes:
+    """The header of a reply."""
+    return HEADER.pack(PROTOCOL_VERSION, kind, 0, 0, length)
+
+
+def frame(kind: int, body: bytes) -> bytes:
+    """A whole reply."""
+    return HEADER.pack(PROTOCOL_VERSION, kind, 0, 0, len(body)) + body

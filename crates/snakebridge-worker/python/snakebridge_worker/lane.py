@@ -1,0 +1,239 @@
+"""One lane: a pair of pipes, served by one thread, one conversation at a time.
+
+    host --- request ---> read -> loads -> operation -> encode -> write --- reply ---> host
+
+The loop is the way of every call, so it is written out rather than divided into small functions:
+a request that fits into one read and gives a plain scalar costs one `read`, one `loads`, one
+`dumps` and one `write`.
+"""
+
+from __future__ import annotations
+
+import os
+from io import BytesIO
+
+from . import errors, frames
+from .codec import PICKLE_PROTOCOL, Unpickler, dumps, loads
+from .encode import Encoder
+from .operations import OPERATIONS
+from .sessions import RefNotFound, Sessions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# Results that `dumps` writes exactly and that need no look inside.
+SCALARS = frozenset((type(None), bool, int, float, bytes))
+# One read holds any small request. Larger ones are read to their exact length.
+CHUNK = 8192
+# From here on header and body are written from where they are instead of being joined.
+LARGE = 1 << 16
+
+
+class _ArgumentLoader(Unpickler):
+    """Loads arguments with refs among them."""
+
+    objects: dict[int, Any]
+
+    def persistent_load(self, pid: Any) -> Any:
+        """The object behind a ref."""
+        try:
+            return self.objects[pid]
+        except KeyError:
+            raise RefNotFound(str(pid)) from None
+
+
+class Lane:
+    """Serves one lane until the host closes it."""
+
+    def __init__(self, reader: int, writer: int, sessions: Sessions) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.sessions = sessions
+        self.encoder = Encoder(sessions)
+        # Whether code of the user runs, so that an interrupt is meant for it.
+        self.running = False
+        # The last result that was sent as a value, in case the host cannot read it.
+        self.last: Any = None
+        self.last_session = 0
+
+    def interrupt(self, *_: Any) -> None:
+        """Handler of SIGINT: stops the user's code, never the loop itself."""
+        if self.running:
+            self.running = False
+            raise KeyboardInterrupt("the call was interrupted by the host")
+
+    def serve(self) -> None:
+        """Carries out requests until the host closes its end."""
+        read, write = os.read, os.write
+        reader, writer = self.reader, self.writer
+        unpack, header_len = frames.HEADER.unpack_from, frames.HEADER_LEN
+        operations = OPERATIONS
+        value_heads = [frames.header(frames.VALUE, length) for length in range(256)]
+        data = b""
+        while True:
+            if not data:
+                data = read(reader, CHUNK)
+            have = len(data)
+            if have < header_len:
+                if not data:
+                    return
+                data = self.read_more(data, header_len)
+                continue
+            version, kind, flags, session, length = unpack(data)
+            end = header_len + length
+            if have == end:
+                body: Any = data[header_len:]
+                data = b""
+            elif have > end:
+                body, data = data[header_len:end], data[end:]
+            else:
+                body = self.read_body(data[header_len:], length)
+                data = b""
+            operation = operations.get(kind)
+            if operation is None or version != frames.PROTOCOL_VERSION:
+                self.other(version, kind, session, body)
+                continue
+            self.last = None
+            try:
+                if flags & frames.HAS_REFS:
+                    parts = self.load_with_refs(session, body)
+                else:
+                    parts = loads(body)
+                if flags & frames.TARGET_REF:
+                    parts = (self.sessions.find(session, parts[0]), *parts[1:])
+            except BaseException as error:
+                self.refuse(error)
+                continue
+            body = None
+            try:
+                try:
+                    self.running = True
+                    result = operation(parts)
+                finally:
+                    self.running = False
+            except BaseException as error:
+                self.send(frames.ERROR, errors.encode(error))
+                continue
+            finally:
+                parts = None
+            if type(result) in SCALARS and not flags & frames.BY_REF:
+                reply = dumps(result, PICKLE_PROTOCOL)
+                size = len(reply)
+                if size < 256:
+                    write(writer, value_heads[size] + reply)
+                else:
+                    self.send(frames.VALUE, reply)
+            else:
+                self.send_result(session, flags, result)
+            # Nothing may be kept alive while the lane waits.
+            result = None
+
+    def send_result(self, session: int, flags: int, result: Any) -> None:
+        """Sends a result that is no plain scalar."""
+        try:
+            if flags & frames.BY_REF or not self.is_value(result):
+                self.send(frames.REF, self.encoder.ref(session, result))
+                return
+            try:
+                reply = self.encoder.fast(session, result)
+            except Exception:
+                reply = self.encoder.careful(session, result)
+        except BaseException:
+            self.encoder.forget()
+            self.send(frames.REF, self.encoder.ref(session, result))
+            return
+        self.last, self.last_session = result, session
+        self.send(frames.VALUE, reply)
+
+    def is_value(self, result: Any) -> bool:
+        """Whether a result is copied; an object that cannot even tell is none."""
+        try:
+            return self.encoder.is_value(result)
+        except Exception:
+            return False
+
+    def other(self, version: int, kind: int, session: int, body: Any) -> None:
+        """Carries out requests that call nothing."""
+        if version != frames.PROTOCOL_VERSION:
+            self.fault(
+                frames.FAULT_REQUEST,
+                f"frame has protocol version {version}, expected {frames.PROTOCOL_VERSION}",
+            )
+        elif kind == frames.RELEASE:
+            # Has no reply: the host sends it ahead of a request, or while the lane is idle.
+            self.last = None
+            self.sessions.release(loads(body))
+        elif kind == frames.CLOSE_SESSION:
+            self.sessions.close(session)
+            self.send(frames.VALUE, dumps(None, PICKLE_PROTOCOL))
+        elif kind == frames.AGAIN:
+            self.again()
+        else:
+            self.fault(frames.FAULT_REQUEST, f"unknown kind of request: {kind}")
+
+    def again(self) -> None:
+        """Encodes the last result once more, with care."""
+        result, session = self.last, self.last_session
+        self.last = None
+        try:
+            self.send(frames.VALUE, self.encoder.careful(session, result))
+        except BaseException:
+            self.encoder.forget()
+            self.send(frames.REF, self.encoder.ref(session, result))
+
+    def load_with_refs(self, session: int, body: Any) -> Any:
+        """The parts of a request, with the objects in the places of their refs."""
+        loader = _ArgumentLoader(BytesIO(body))
+        loader.objects = self.sessions.table(session)
+        return loader.load()
+
+    def refuse(self, error: BaseException) -> None:
+        """Says why the arguments could not be loaded."""
+        if isinstance(error, RefNotFound):
+            self.fault(frames.FAULT_REF_NOT_FOUND, str(error))
+        else:
+            text = f"{type(error).__name__}: {errors.message(error)}"
+            self.fault(frames.FAULT_ARGUMENTS, text)
+
+    def fault(self, code: int, text: str) -> None:
+        """Says that a request was not carried out."""
+        self.send(frames.FAULT, dumps((code, text), PICKLE_PROTOCOL))
+
+    def send(self, kind: int, body: bytes) -> None:
+        """Writes a whole reply, however large."""
+        if len(body) < LARGE:
+            self.write_all(frames.frame(kind, body))
+        else:
+            self.write_all(frames.header(kind, len(body)))
+            self.write_all(body)
+
+    def write_all(self, data: bytes) -> None:
+        """Writes to the end, also when a signal cuts a write short."""
+        done = os.write(self.writer, data)
+        if done < len(data):
+            view = memoryview(data)
+            while done < len(data):
+                done += os.write(self.writer, view[done:])
+
+    def read_more(self, data: bytes, least: int) -> bytes:
+        """Goes on reading until a header is whole."""
+        while len(data) < least:
+            more = os.read(self.reader, CHUNK)
+            if not more:
+                return b""
+            data += more
+        return data
+
+    def read_body(self, start: bytes, length: int) -> memoryview:
+        """Reads the rest of a body of known length, straight to where it stays."""
+        body = bytearray(length)
+        view = memoryview(body)
+        done = len(start)
+        view[:done] = start
+        while done < length:
+            count = os.readv(self.reader, [view[done:]])
+            if not count:
+                raise frames.ProtocolError("the host closed the lane in the middle of a frame")
+            done += count
+        return view

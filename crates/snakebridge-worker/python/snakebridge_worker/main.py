@@ -1,0 +1,136 @@
+"""Where a worker begins: takes its descriptors and settings from the host, then serves."""
+
+from __future__ import annotations
+
+import _signal
+import _socket
+import _thread
+import faulthandler
+import os
+import sys
+
+from . import frames
+from .codec import PICKLE_PROTOCOL, dumps, loads
+from .lane import Lane
+from .sessions import Sessions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# Exit codes; any other comes from the user's code.
+EXIT_OK = 0
+EXIT_HOST_GONE = 0
+
+
+def main() -> None:
+    """Runs the worker and ends the process."""
+    control = _take_control()
+    settings, descriptors = _receive_init(control)
+    sys.path[:0] = settings["module_path"]
+    sys.argv = [""]
+    _settle_streams()
+    reader, writer = descriptors
+    lane = Lane(reader, writer, Sessions())
+    _signal.signal(_signal.SIGINT, lane.interrupt)
+    os.register_at_fork(after_in_child=lambda: _forget(control, descriptors))
+    _thread.start_new_thread(_watch, (control,))
+    _send_hello(control)
+    try:
+        lane.serve()
+    except (frames.ProtocolError, BrokenPipeError):
+        pass  # The host is gone, or gave this worker up.
+    _end()
+
+
+def _take_control() -> _socket.socket:
+    """The control channel comes as standard input; that becomes empty."""
+    fd = os.dup(0)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    return _socket.socket(fileno=fd)
+
+
+def _receive_init(control: _socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """The settings, and the descriptors of the lane that come with them."""
+    flags = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
+    data, ancillary, _, _ = control.recvmsg(frames.HEADER_LEN, _socket.CMSG_SPACE(2 * 4), flags)
+    descriptors: list[int] = []
+    for level, kind, payload in ancillary:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+            view = memoryview(payload).cast("i")
+            descriptors.extend(view)
+    if not data:
+        os._exit(EXIT_HOST_GONE)
+    data += _receive(control, frames.HEADER_LEN - len(data))
+    version, kind, _, _, length = frames.HEADER.unpack(data)
+    if version != frames.PROTOCOL_VERSION or kind != frames.INIT or len(descriptors) != 2:
+        raise frames.ProtocolError(f"no settings for this worker: {data!r}, {descriptors!r}")
+    for fd in descriptors:
+        os.set_inheritable(fd, False)
+    return loads(_receive(control, length)), descriptors
+
+
+def _receive(control: _socket.socket, length: int) -> bytes:
+    data = b""
+    while len(data) < length:
+        more = control.recv(length - len(data))
+        if not more:
+            os._exit(EXIT_HOST_GONE)
+        data += more
+    return data
+
+
+def _send_hello(control: _socket.socket) -> None:
+    version = "%d.%d.%d" % sys.version_info[:3]
+    hello = (version, sys.implementation.name, sys.executable, os.getpid(), sys.prefix)
+    control.sendall(frames.frame(frames.HELLO, dumps(hello, PICKLE_PROTOCOL)))
+
+
+def _watch(control: _socket.socket) -> None:
+    """Ends the worker when the host closes the control channel or is gone, whatever runs."""
+    # Interrupts are for the main thread.
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, {_signal.SIGINT})
+    while True:
+        try:
+            data = control.recv(4096)
+        except OSError:
+            break
+        if not data:
+            break
+    os._exit(EXIT_HOST_GONE)
+
+
+def _forget(control: _socket.socket, descriptors: list[int]) -> None:
+    """In a forked child: lets go of what belongs to the worker, so that its end is seen."""
+    control.close()
+    for fd in descriptors:
+        os.close(fd)
+
+
+def _settle_streams() -> None:
+    """Prints appear line by line, and no character can make printing fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.reconfigure(  # type: ignore[union-attr]
+                encoding="utf-8", errors="backslashreplace", line_buffering=True
+            )
+    if sys.stderr is not None:
+        faulthandler.enable()
+
+
+def _end() -> None:
+    """What the interpreter would do at its end, but for taking itself apart."""
+    import atexit
+
+    try:
+        atexit._run_exitfuncs()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            pass
+    os._exit(EXIT_OK)

@@ -1,0 +1,142 @@
+"""What the requests do: one function a kind, from the parts of the body to the result."""
+
+from __future__ import annotations
+
+import sys
+
+from . import frames
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+_MISSING = object()
+
+
+def call(parts: tuple[Any, ...]) -> Any:
+    """`(module, function, args[, kwargs])`."""
+    module = sys.modules.get(parts[0])
+    name = parts[1]
+    function = _MISSING
+    if module is not None and "." not in name:
+        function = getattr(module, name, _MISSING)
+    if function is _MISSING:
+        function = find(parts[0], name)
+    if len(parts) == 3:
+        return function(*parts[2])  # type: ignore[operator]
+    return function(*parts[2], **parts[3])  # type: ignore[operator]
+
+
+def get(parts: tuple[Any, ...]) -> Any:
+    """`(module, name)`."""
+    return find(parts[0], parts[1])
+
+
+def find(path: str, name: str) -> Any:
+    """A dotted name in a module; the path may go on past the module into its names."""
+    owner = _module(path)
+    for part in name.split("."):
+        owner = getattr(owner, part)
+    return owner
+
+
+def _module(path: str) -> Any:
+    """The longest importable prefix of a dotted path, then attributes."""
+    from importlib import import_module
+
+    try:
+        return import_module(path)
+    except ModuleNotFoundError as error:
+        # Only if it is the path itself that is missing, not something that a module of it imports.
+        parent, _, name = path.rpartition(".")
+        missing = error.name
+        if not parent or missing is None or not f"{path}.".startswith(f"{missing}."):
+            raise
+        try:
+            return getattr(_module(parent), name)
+        except (AttributeError, ModuleNotFoundError):
+            pass
+        raise
+
+
+def method(parts: tuple[Any, ...]) -> Any:
+    """`(target, name, args[, kwargs])`."""
+    function = getattr(parts[0], parts[1])
+    if len(parts) == 3:
+        return function(*parts[2])
+    return function(*parts[2], **parts[3])
+
+
+def invoke(parts: tuple[Any, ...]) -> Any:
+    """`(target, args[, kwargs])`."""
+    if len(parts) == 2:
+        return parts[0](*parts[1])
+    return parts[0](*parts[1], **parts[2])
+
+
+def attr(parts: tuple[Any, ...]) -> Any:
+    """`(target, name)`."""
+    return getattr(parts[0], parts[1])
+
+
+def set_attr(parts: tuple[Any, ...]) -> None:
+    """`(target, name, value)`."""
+    setattr(parts[0], parts[1], parts[2])
+
+
+def del_attr(parts: tuple[Any, ...]) -> None:
+    """`(target, name)`."""
+    delattr(parts[0], parts[1])
+
+
+def item(parts: tuple[Any, ...]) -> Any:
+    """`(target, key)`."""
+    return parts[0][parts[1]]
+
+
+def set_item(parts: tuple[Any, ...]) -> None:
+    """`(target, key, value)`."""
+    parts[0][parts[1]] = parts[2]
+
+
+def del_item(parts: tuple[Any, ...]) -> None:
+    """`(target, key)`."""
+    del parts[0][parts[1]]
+
+
+def length(parts: tuple[Any, ...]) -> int:
+    """`(target,)`."""
+    return len(parts[0])
+
+
+def contains(parts: tuple[Any, ...]) -> bool:
+    """`(target, item)`."""
+    return parts[1] in parts[0]
+
+
+def to_str(parts: tuple[Any, ...]) -> str:
+    """`(target,)`."""
+    return str(parts[0])
+
+
+def to_repr(parts: tuple[Any, ...]) -> str:
+    """`(target,)`."""
+    return repr(parts[0])
+
+
+OPERATIONS: dict[int, Callable[[tuple[Any, ...]], Any]] = {
+    frames.CALL: call,
+    frames.GET: get,
+    frames.METHOD: method,
+    frames.ATTR: attr,
+    frames.SET_ATTR: set_attr,
+    frames.DEL_ATTR: del_attr,
+    frames.ITEM: item,
+    frames.SET_ITEM: set_item,
+    frames.DEL_ITEM: del_item,
+    frames.INVOKE: invoke,
+    frames.LEN: length,
+    frames.CONTAINS: contains,
+    frames.STR: to_str,
+    frames.REPR: to_repr,
+}
