@@ -83,6 +83,12 @@ impl Encoder {
         self.out
     }
 
+    /// Length of what was written so far, the buffer's own start included.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.out.len()
+    }
+
     /// Whether a ref was written, so that the frame needs the flag for it.
     #[must_use]
     pub fn has_refs(&self) -> bool {
@@ -181,7 +187,8 @@ impl Encoder {
         self.memoize();
     }
 
-    pub(crate) fn ref_id(&mut self, id: u64) {
+    /// Writes a ref by its id.
+    pub fn ref_id(&mut self, id: u64) {
         self.has_refs = true;
         self.unsigned(id);
         self.out.push(op::BINPERSID);

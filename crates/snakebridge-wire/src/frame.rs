@@ -26,6 +26,8 @@ pub mod flags {
     pub const BY_REF: u16 = 2;
     /// The first item of the body is the id of a ref, not a value.
     pub const TARGET_REF: u16 = 4;
+    /// The result is not wanted; the reply is `None`.
+    pub const NO_RESULT: u16 = 8;
 }
 
 /// What a frame is for.
@@ -61,7 +63,8 @@ pub enum Kind {
     Str = 13,
     /// `repr(target)`: `(target,)`.
     Repr = 14,
-    /// Forget refs: `(session, id, session, id, ...)`. Has no reply.
+    /// Forget refs: `(session, id, session, id, ...)`; the id 0 stands for all refs of the session.
+    /// Has no reply.
     Release = 32,
     /// Forget all refs of the session in the header.
     CloseSession = 33,

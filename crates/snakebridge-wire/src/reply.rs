@@ -64,37 +64,3 @@ impl Fault {
         Ok(Self { code, text })
     }
 }
-
-/// A reply of kind [`Ref`](crate::Kind::Ref): an object that stays in Python.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "complete by nature: the fields of the reply"
-)]
-pub struct RefReply<'a> {
-    /// Its id in the session.
-    pub id: u64,
-    /// Module of its class.
-    pub module: &'a str,
-    /// Qualified name of its class.
-    pub qualname: &'a str,
-    /// Bits of [`traits`].
-    pub traits: u32,
-}
-
-impl<'a> RefReply<'a> {
-    /// Reads the body of the reply.
-    ///
-    /// # Errors
-    /// It is no ref.
-    pub fn parse(body: &'a [u8]) -> Result<Self, DecodeError> {
-        let tape = Tape::scan(body, Limits::DEFAULT)?;
-        let (id, module, qualname, traits) = tape.decode()?;
-        Ok(Self {
-            id,
-            module,
-            qualname,
-            traits,
-        })
-    }
-}

@@ -95,6 +95,24 @@ impl<'a> Tape<'a> {
         Deserializer::new(self)
     }
 
+    /// Indexes the body of a reply of kind [`Ref`](crate::Kind::Ref), as the value that the ref is.
+    ///
+    /// # Errors
+    /// It is no ref.
+    pub fn scan_ref(body: &'a [u8], limits: Limits) -> Result<Self, DecodeError> {
+        let mut tape = Self::scan(body, limits)?;
+        let number = tape.nodes.len() as u32;
+        if let Node::Tuple(Runs { first, .. }) = tape.root {
+            if tape.ref_parts(first).is_some() {
+                tape.root = Node::Special(Marker::Ref, first);
+                tape.nodes.push(tape.root);
+                tape.refs.push(number);
+                return Ok(tape);
+            }
+        }
+        Err(DecodeError::malformed("the reply is no ref"))
+    }
+
     /// Sets the secret that proves to the type behind [`token::REF`](crate::token::REF) that a
     /// ref comes from this tape, and not from data that only looks like one.
     pub fn set_ref_key(&mut self, key: u64) {

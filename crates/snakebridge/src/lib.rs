@@ -1,0 +1,74 @@
+//! Call any Python module from Rust at run time.
+//!
+//! Python runs in worker processes: nothing is linked against it, nothing is generated, and a
+//! crash, a hang or a leak there never takes the Rust program down. Values arrive exact, or as a
+//! [`Ref`] to an object that stays in Python, or as an [`Error`]; they are never altered silently.
+//!
+//! ```
+//! use snakebridge::{args, Bridge, Bytes, Ref};
+//!
+//! let py = Bridge::new()?;
+//! let root: f64 = py.call("math", "sqrt", (16,)).wait()?;
+//! let short: f64 = py.call("builtins", "round", args![3.14159, ndigits = 2]).wait()?;
+//! let path: Ref = py.call("pathlib", "Path", ("/tmp/example.txt",)).wait()?;
+//! let name: String = path.attr("name").wait()?;
+//! let md5: Ref = py.call("hashlib", "md5", (Bytes::from(b"abc"),)).wait()?;
+//! # assert_eq!((root, short, name.as_str(), md5.type_name()), (4.0, 3.14, "example.txt", "HASH"));
+//! # Ok::<(), snakebridge::Error>(())
+//! ```
+//!
+//! # How values travel
+//!
+//! | Python | Rust, as an argument | Rust, as a result |
+//! | --- | --- | --- |
+//! | `None` | `()`, `None` | `()`, `Option` |
+//! | `bool`, `int`, `float`, `str` | `bool`, integers, floats, text | the same; `int` of any size as [`types::BigInt`] |
+//! | `bytes` | [`Bytes`] | [`Bytes`], `Vec<u8>` |
+//! | `list` | sequences | sequences |
+//! | `tuple` | tuples | tuples, sequences, structs |
+//! | `dict` | maps, structs | maps, structs, [`value::Dict`] |
+//! | `set`, `frozenset` | [`types::Set`], [`types::FrozenSet`] | any collection |
+//! | `complex`, `datetime`, `date`, `time`, `timedelta`, `Decimal`, `UUID` | the types of [`types`] | the same; all but `complex` and `timedelta` also as text |
+//! | anything else | a [`Ref`] | [`Ref`] |
+//!
+//! Instances of subclasses of builtin types (named tuples, `OrderedDict`, `IntEnum`) arrive as the
+//! builtin value; [`Call::by_ref`] keeps the object itself. [`Value`] takes whatever comes.
+//!
+//! # Errors
+//!
+//! Everything that can fail gives an [`Error`], whose [`ErrorKind`] says who must act. A Python
+//! exception comes whole: class, bases, arguments, traceback, causes, notes.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod bridge;
+mod builder;
+mod bytes;
+mod call;
+mod engine;
+pub mod error;
+mod exchange;
+mod global;
+mod options;
+mod refs;
+mod scope;
+mod session;
+pub mod types;
+pub mod value;
+
+pub use args::{Args, IntoArgs};
+pub use bridge::Bridge;
+pub use builder::BridgeBuilder;
+pub use bytes::Bytes;
+pub use call::Call;
+pub use engine::output::{Output, OutputPiece};
+pub use engine::{PythonInfo, WorkerId};
+#[doc(inline)]
+pub use error::{Error, ErrorKind, PythonError, Result, Retry};
+pub use global::{bridge, call, exec, get};
+pub use options::{Affinity, CallOptions};
+pub use refs::Ref;
+pub use session::{Session, SessionBuilder};
+#[doc(inline)]
+pub use value::Value;

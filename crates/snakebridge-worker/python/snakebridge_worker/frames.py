@@ -14,6 +14,7 @@ HEADER_LEN = HEADER.size
 HAS_REFS = 1
 BY_REF = 2
 TARGET_REF = 4
+NO_RESULT = 8
 
 # Kinds of requests.
 CALL = 1

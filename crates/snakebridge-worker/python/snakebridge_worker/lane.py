@@ -69,6 +69,7 @@ class Lane:
         reader, writer = self.reader, self.writer
         unpack, header_len = frames.HEADER.unpack_from, frames.HEADER_LEN
         operations = OPERATIONS
+        special = frames.BY_REF | frames.NO_RESULT
         value_heads = [frames.header(frames.VALUE, length) for length in range(256)]
         data = b""
         while True:
@@ -117,7 +118,7 @@ class Lane:
                 continue
             finally:
                 parts = None
-            if type(result) in SCALARS and not flags & frames.BY_REF:
+            if type(result) in SCALARS and not flags & special:
                 reply = dumps(result, PICKLE_PROTOCOL)
                 size = len(reply)
                 if size < 256:
@@ -131,6 +132,9 @@ class Lane:
 
     def send_result(self, session: int, flags: int, result: Any) -> None:
         """Sends a result that is no plain scalar."""
+        if flags & frames.NO_RESULT:
+            self.send(frames.VALUE, dumps(None, PICKLE_PROTOCOL))
+            return
         try:
             if flags & frames.BY_REF or not self.is_value(result):
                 self.send(frames.REF, self.encoder.ref(session, result))

@@ -49,12 +49,17 @@ class Sessions:
         return self._tables.get(session, {})
 
     def release(self, pairs: tuple[int, ...]) -> None:
-        """Forgets refs: session and id in turn. Unknown ones are no error."""
+        """Forgets refs: session and id in turn, where 0 stands for all of the session.
+
+        Unknown ones are no error.
+        """
         tables = self._tables
         flat = iter(pairs)
         for session, ref_id in zip(flat, flat):
             table = tables.get(session)
-            if table is not None:
+            if ref_id == 0:
+                tables.pop(session, None)
+            elif table is not None:
                 table.pop(ref_id, None)
                 if not table:
                     del tables[session]

@@ -1,0 +1,408 @@
+//! One call: put together first, sent by its terminal word.
+
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+use snakebridge_wire::frame::{HEADER_LEN, flags};
+use snakebridge_wire::{Encoder, Header, Kind};
+
+use crate::args::IntoArgs;
+use crate::bridge::Home;
+use crate::engine::WorkerKey;
+use crate::engine::placement::Want;
+use crate::engine::sessions::SessionState;
+use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::exchange::{self, Answer};
+use crate::options::{Affinity, CallOptions, DEFAULT_TIMEOUT, Limit};
+use crate::refs::Ref;
+
+/// A call of Python that has not been made yet.
+///
+/// Made by the methods of [`Bridge`](crate::Bridge) and [`Ref`]. Options are chained on, and a
+/// terminal word makes the call: [`wait`](Self::wait) or [`unwrap`](Self::unwrap). Arguments are
+/// encoded when the call is put together, so they need not live until it is made.
+///
+/// `R` is what the result is read into: numbers, `String`, structs that derive `Deserialize`,
+/// `Option`, [`Value`](crate::Value), [`Bytes`](crate::Bytes), [`Ref`], and types made of them.
+/// Asking for a [`Ref`] keeps the result in Python.
+///
+/// ```
+/// use std::time::Duration;
+/// use snakebridge::Bridge;
+///
+/// let py = Bridge::new()?;
+/// let root: f64 = py.call("math", "sqrt", (16,)).timeout(Duration::from_secs(5)).wait()?;
+/// assert_eq!(root, 4.0);
+/// # Ok::<(), snakebridge::Error>(())
+/// ```
+#[must_use = "a call does nothing until it is waited for"]
+pub struct Call<R> {
+    raw: RawCall,
+    result: PhantomData<fn() -> R>,
+}
+
+impl<R> Call<R> {
+    pub(crate) fn new(raw: RawCall) -> Self {
+        Self {
+            raw,
+            result: PhantomData,
+        }
+    }
+
+    /// A call that is known to fail.
+    pub(crate) fn failed(error: Error) -> Self {
+        let mut call = Draft::new(Kind::Call, Home::nowhere()).finish::<R>();
+        call.raw.error = Some(error);
+        call
+    }
+
+    /// How long the call may take, waiting for a worker included. Default: that of the handle,
+    /// else two minutes. When it is over, the Python code is interrupted, and killed with its
+    /// worker if it does not stop.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.raw.options.limit = Some(Limit::After(limit));
+        self
+    }
+
+    /// Lets the call take as long as it will.
+    pub fn no_timeout(mut self) -> Self {
+        self.raw.options.limit = Some(Limit::Never);
+        self
+    }
+
+    /// Which worker the call goes to. Default: that of the handle, else [`Affinity::Hint`].
+    pub fn affinity(mut self, affinity: Affinity) -> Self {
+        self.raw.options.affinity = Some(affinity);
+        self
+    }
+
+    /// Makes the call in the session with this id; see [`CallOptions::session`].
+    pub fn session(mut self, id: &str) -> Self {
+        self.raw.options.session = Some(id.into());
+        self
+    }
+
+    /// Whether the call may be carried out twice without harm; see [`CallOptions::idempotent`].
+    pub fn idempotent(mut self, yes: bool) -> Self {
+        self.raw.options.idempotent = Some(yes);
+        self
+    }
+
+    /// Sets all options that `options` has a word on.
+    pub fn options(mut self, options: &CallOptions) -> Self {
+        self.raw.options = options.clone().or(&self.raw.options);
+        self
+    }
+
+    /// Keeps the result in Python, also when it could be a value: the result is then a
+    /// [`Value::Ref`](crate::Value::Ref), or whatever else takes a ref.
+    pub fn by_ref(mut self) -> Self {
+        self.raw.flags |= flags::BY_REF;
+        self
+    }
+}
+
+impl<R: DeserializeOwned + 'static> Call<R> {
+    /// Makes the call and blocks until its result is there.
+    ///
+    /// # Errors
+    /// Python raised an exception; an argument could not be sent, or the result not be read as an
+    /// `R`; the time was over; the worker was lost. See [`ErrorKind`].
+    pub fn wait(mut self) -> Result<R> {
+        if TypeId::of::<R>() == TypeId::of::<Ref>() {
+            self.raw.flags |= flags::BY_REF;
+        }
+        let plan = match self.raw.plan() {
+            Ok(plan) => plan,
+            Err(error) => return Err(self.raw.explain(error)),
+        };
+        let answer = exchange::run(&mut self.raw, &plan).and_then(|mut answer| read(&mut answer));
+        answer.map_err(|error| self.raw.explain(error))
+    }
+
+    /// Makes the call and blocks until its result is there, as [`wait`](Self::wait) does.
+    ///
+    /// # Panics
+    /// If the call fails, with the error and Python's own traceback.
+    #[track_caller]
+    #[expect(clippy::panic, reason = "it is what this terminal is for")]
+    pub fn unwrap(self) -> R {
+        match self.wait() {
+            Ok(result) => result,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+/// Reads the reply; the lane goes back when `answer` is dropped.
+fn read<R: DeserializeOwned + 'static>(answer: &mut Answer) -> Result<R> {
+    if TypeId::of::<R>() == TypeId::of::<Ref>() {
+        let mut found = answer.as_ref()?;
+        // The types are the same, so this takes the ref out as an `R` without a conversion.
+        let found: Option<&mut Option<R>> = (&mut found as &mut dyn Any).downcast_mut();
+        if let Some(found) = found.and_then(Option::take) {
+            return Ok(found);
+        }
+    }
+    answer.decode()
+}
+
+impl<R> fmt::Debug for Call<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("target", &self.raw.target())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A call without the type of its result.
+pub(crate) struct RawCall {
+    kind: Kind,
+    pub(crate) flags: u16,
+    /// Room for the header, then the body.
+    pub(crate) frame: Vec<u8>,
+    named: Named,
+    pub(crate) home: Home,
+    receiver: Option<Ref>,
+    refs: Vec<Ref>,
+    error: Option<Error>,
+    options: CallOptions,
+}
+
+/// Where the names for error messages stand in the frame.
+#[derive(Clone, Debug)]
+enum Named {
+    Function {
+        module: Range<usize>,
+        name: Range<usize>,
+    },
+    Member(Range<usize>),
+    Operation(&'static str),
+}
+
+/// What was decided about a call before it is made.
+pub(crate) struct Plan {
+    pub(crate) session: Arc<SessionState>,
+    pub(crate) pinned: Option<WorkerKey>,
+    pub(crate) affinity: Affinity,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) limit: Option<Duration>,
+}
+
+impl Plan {
+    pub(crate) fn want(&self) -> Want<'_> {
+        Want {
+            session: &self.session,
+            pinned: self.pinned,
+            affinity: self.affinity,
+        }
+    }
+}
+
+/// Puts the frame of a call together.
+pub(crate) struct Draft {
+    encoder: Encoder,
+    call: RawCall,
+}
+
+/// Room for the header and the body of a small call, so that most calls allocate once.
+const FRAME_CAPACITY: usize = 128;
+
+impl Draft {
+    pub(crate) fn new(kind: Kind, home: Home) -> Self {
+        let mut frame = Vec::with_capacity(FRAME_CAPACITY);
+        frame.resize(HEADER_LEN, 0);
+        let mut encoder = Encoder::new(frame);
+        encoder.begin_tuple();
+        let call = RawCall {
+            kind,
+            flags: 0,
+            frame: Vec::new(),
+            named: Named::Operation("the call"),
+            home,
+            receiver: None,
+            refs: Vec::new(),
+            error: None,
+            options: CallOptions::default(),
+        };
+        Self { encoder, call }
+    }
+
+    /// A draft whose first item is the object of a ref.
+    pub(crate) fn on_ref(kind: Kind, receiver: &Ref) -> Self {
+        let mut draft = Self::new(kind, receiver.home());
+        draft.call.flags |= flags::TARGET_REF;
+        draft.encoder.unsigned(receiver.id());
+        draft.call.receiver = Some(receiver.clone());
+        draft
+    }
+
+    pub(crate) fn function(mut self, module: &str, name: &str) -> Self {
+        let module = self.text(module);
+        let name = self.text(name);
+        self.call.named = Named::Function { module, name };
+        self
+    }
+
+    pub(crate) fn member(mut self, name: &str) -> Self {
+        let name = self.text(name);
+        self.call.named = Named::Member(name);
+        self
+    }
+
+    pub(crate) fn operation(mut self, name: &'static str) -> Self {
+        self.call.named = Named::Operation(name);
+        self
+    }
+
+    /// Adds one item, which may be or contain refs.
+    pub(crate) fn item(mut self, what: &str, value: &(impl serde::Serialize + ?Sized)) -> Self {
+        let encoder = &mut self.encoder;
+        let (done, refs) = crate::scope::encoding(|| encoder.value(value));
+        self.call.refs.extend(refs);
+        if let Err(error) = done {
+            let message = format!("{what} cannot be sent: {error}");
+            self.call
+                .error
+                .get_or_insert(Error::new(ErrorKind::Encode, message));
+        }
+        self
+    }
+
+    pub(crate) fn args(mut self, args: impl IntoArgs) -> Self {
+        match args.write(&mut self.encoder) {
+            Ok(refs) if self.call.refs.is_empty() => self.call.refs = refs,
+            Ok(refs) => self.call.refs.extend(refs),
+            Err(error) => {
+                self.call.error.get_or_insert(error);
+            }
+        }
+        self
+    }
+
+    pub(crate) fn flags(mut self, flags: u16) -> Self {
+        self.call.flags |= flags;
+        self
+    }
+
+    pub(crate) fn finish<R>(mut self) -> Call<R> {
+        if self.encoder.has_refs() {
+            self.call.flags |= flags::HAS_REFS;
+        }
+        self.encoder.end_tuple();
+        self.call.frame = self.encoder.finish();
+        Call::new(self.call)
+    }
+
+    fn text(&mut self, text: &str) -> Range<usize> {
+        self.encoder.str(text);
+        let end = self.encoder.position();
+        end - text.len()..end
+    }
+}
+
+impl RawCall {
+    /// Decides all that can be decided before the call is made.
+    fn plan(&mut self) -> Result<Plan> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        let defaults = &self.home.defaults;
+        let session = match (&self.options.session, &self.receiver) {
+            (Some(id), _) => self.home.engine()?.sessions.keep(id),
+            (None, Some(receiver)) => Arc::clone(receiver.session()),
+            (None, None) => self.home.session()?,
+        };
+        let mut pinned = None;
+        for object in self.receiver.iter().chain(&self.refs) {
+            object.check(&session, &self.home)?;
+            match pinned {
+                Some(worker) if worker != object.worker() => return Err(two_workers()),
+                _ => pinned = Some(object.worker()),
+            }
+        }
+        if session.is_closed() {
+            let message = format!("the session `{}` was closed", session.id);
+            return Err(Error::new(ErrorKind::SessionClosed, message));
+        }
+        let limit = match self.options.limit.or(defaults.limit) {
+            Some(Limit::After(limit)) => Some(limit),
+            Some(Limit::Never) => None,
+            None => Some(DEFAULT_TIMEOUT),
+        };
+        let affinity = self
+            .options
+            .affinity
+            .or(defaults.affinity)
+            .unwrap_or_default();
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        self.write_header(session.number);
+        Ok(Plan {
+            session,
+            pinned,
+            affinity,
+            deadline,
+            limit,
+        })
+    }
+
+    fn write_header(&mut self, session: u32) {
+        let len = (self.frame.len() - HEADER_LEN) as u64;
+        let header = Header {
+            kind: self.kind,
+            flags: self.flags,
+            session,
+            len,
+        };
+        self.frame[..HEADER_LEN].copy_from_slice(&header.to_bytes());
+    }
+
+    /// Adds to an error what was called, and whether it may be repeated.
+    fn explain(&self, error: Error) -> Error {
+        let idempotent = self
+            .options
+            .idempotent
+            .or(self.home.defaults.idempotent)
+            .unwrap_or(false);
+        let error = match error.retry() {
+            Retry::IfIdempotent if idempotent => error.with_retry(Retry::Safe),
+            _ => error,
+        };
+        match error.target() {
+            Some(_) => error,
+            None => error.with_target(self.target()),
+        }
+    }
+
+    fn target(&self) -> String {
+        let text = |range: &Range<usize>| {
+            let bytes = self.frame.get(range.clone()).unwrap_or_default();
+            String::from_utf8_lossy(bytes).into_owned()
+        };
+        let owner = self
+            .receiver
+            .as_ref()
+            .map_or("", |receiver| receiver.type_name());
+        match &self.named {
+            Named::Function { module, name } => format!("{}.{}", text(module), text(name)),
+            Named::Member(name) => format!("{owner}.{}", text(name)),
+            Named::Operation(name) if owner.is_empty() => (*name).to_owned(),
+            Named::Operation(name) => format!("{name} of {owner}"),
+        }
+    }
+}
+
+fn two_workers() -> Error {
+    Error::new(
+        ErrorKind::Misuse,
+        "the refs of the call live on different workers",
+    )
+    .with_hint(
+        "make them in one session with `Affinity::StrictQueue`, so that they are on one worker",
+    )
+}

@@ -1,0 +1,119 @@
+//! Starting one worker process.
+
+use std::io;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use snakebridge_wire::{Encoder, Header, Kind};
+
+use super::lane::Lane;
+use super::{Config, platform};
+
+/// A process that is on its way to become a worker.
+#[derive(Debug)]
+pub(crate) struct Spawned {
+    pub(crate) child: Child,
+    pub(crate) control: OwnedFd,
+    pub(crate) lane: Box<Lane>,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
+}
+
+/// Starts a worker on an interpreter.
+///
+/// The control channel is its standard input; the ends of the lane's pipes follow through it. So
+/// the child inherits nothing but its three standard descriptors, and other children of the host,
+/// started at the same time by other threads, cannot inherit what is meant for this one.
+pub(crate) fn spawn(python: &Path, config: &Config) -> io::Result<Spawned> {
+    let (control, child_control) = platform::socket_pair()?;
+    let (request_reader, request) = platform::pipe()?;
+    let (reply, reply_writer) = platform::pipe()?;
+    for end in [&request, &reply] {
+        rustix::io::ioctl_fionbio(end, true)?;
+        platform::widen(end);
+    }
+    let mut command = Command::new(python);
+    command
+        .args(snakebridge_worker::arguments(&config.package))
+        .stdin(Stdio::from(child_control))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // A group of its own: the terminal's Ctrl-C does not reach it, and all that it starts can
+        // be found.
+        .process_group(0);
+    for (name, value) in &config.env {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    if let Some(folder) = &config.current_dir {
+        command.current_dir(folder);
+    }
+    let mut child = command.spawn()?;
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err(io::Error::other("the child has no standard output"));
+    };
+    let (stdout, stderr) = (OwnedFd::from(stdout), OwnedFd::from(stderr));
+    if let Err(error) = send_init(&control, config, [&request_reader, &reply_writer]) {
+        // A child that ended at once says more by its exit than by this; it is seen to have ended.
+        if error.raw_os_error() != Some(rustix::io::Errno::PIPE.raw_os_error()) {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(error);
+        }
+    }
+    let lane = Box::new(Lane::new(request, reply));
+    Ok(Spawned {
+        child,
+        control,
+        lane,
+        stdout,
+        stderr,
+    })
+}
+
+fn send_init(control: &OwnedFd, config: &Config, ends: [&OwnedFd; 2]) -> io::Result<()> {
+    let mut encoder = Encoder::default();
+    let settings = [("module_path", &config.module_path)];
+    let settings: std::collections::BTreeMap<_, _> = settings.into_iter().collect();
+    encoder.value(&settings).map_err(io::Error::other)?;
+    let body = encoder.finish();
+    let header = Header {
+        kind: Kind::Init,
+        flags: 0,
+        session: 0,
+        len: body.len() as u64,
+    };
+    let frame = [&header.to_bytes()[..], &body].concat();
+
+    let descriptors = ends.map(|end| end.as_fd());
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+    let sent = sendmsg(
+        control,
+        &[IoSlice::new(&frame)],
+        &mut ancillary,
+        send_flags(),
+    )?;
+    let mut rest = &frame[sent..];
+    while !rest.is_empty() {
+        let sent = rustix::net::send(control, rest, send_flags())?;
+        rest = &rest[sent..];
+    }
+    Ok(())
+}
+
+/// A worker that is gone is an error here, never a signal.
+fn send_flags() -> SendFlags {
+    #[cfg(target_os = "linux")]
+    return SendFlags::NOSIGNAL;
+    #[cfg(not(target_os = "linux"))]
+    SendFlags::empty()
+}

@@ -1,0 +1,324 @@
+//! Making a call: a lane, the request, the reply.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+use snakebridge_wire::frame::HEADER_LEN;
+use snakebridge_wire::reply::{Fault, FaultCode};
+use snakebridge_wire::{DecodeError, DecodeErrorKind, Frame, Header, Kind, Limits, Tape};
+
+use crate::call::{Plan, RawCall};
+use crate::engine::lane::{Lane, LaneError};
+use crate::engine::placement::{Grant, Loss};
+use crate::engine::sessions::SessionState;
+use crate::engine::{Command, Engine, WorkerKey, supervisor};
+use crate::error::{Error, ErrorKind, PythonError, Result};
+use crate::options::CallOptions;
+use crate::refs::Ref;
+use crate::scope;
+
+/// Sends the request and waits for its reply.
+pub(crate) fn run(call: &mut RawCall, plan: &Plan) -> Result<Answer> {
+    let engine = Arc::clone(call.home.engine()?);
+    let grant = engine.lease(&plan.want(), plan.deadline)?;
+    let mut answer = Answer::new(engine, grant, plan, &call.home.defaults);
+    answer.send(&call.frame)?;
+    match answer.reply()?.header.kind {
+        Kind::Value | Kind::Ref => Ok(answer),
+        Kind::Error => Err(answer.raised()),
+        Kind::Fault => Err(answer.fault()),
+        kind => {
+            answer.state = LaneState::Damaged;
+            Err(answer.protocol(&format!("a reply of kind {kind:?}")))
+        }
+    }
+}
+
+/// A lane with the reply of a call in it. Gives the lane back when it is dropped, whatever happens
+/// in between.
+pub(crate) struct Answer {
+    engine: Arc<Engine>,
+    worker: WorkerKey,
+    lane: Option<Box<Lane>>,
+    releases: Vec<u64>,
+    state: LaneState,
+    session: Arc<SessionState>,
+    defaults: Arc<CallOptions>,
+    deadline: Option<Instant>,
+    limit: Option<Duration>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LaneState {
+    /// Nothing was written yet, or the reply was read.
+    Quiet,
+    /// A reply is on its way.
+    Waiting,
+    /// What is in the pipes is not known.
+    Damaged,
+}
+
+/// How long the supervisor may take to say how a worker ended.
+const LOSS_LIMIT: Duration = Duration::from_secs(5);
+
+impl Answer {
+    fn new(engine: Arc<Engine>, grant: Grant, plan: &Plan, defaults: &Arc<CallOptions>) -> Self {
+        Self {
+            engine,
+            worker: grant.worker,
+            lane: Some(grant.lane),
+            releases: grant.releases,
+            state: LaneState::Quiet,
+            session: Arc::clone(&plan.session),
+            defaults: Arc::clone(defaults),
+            deadline: plan.deadline,
+            limit: plan.limit,
+        }
+    }
+
+    /// Reads the reply into a Rust type.
+    pub(crate) fn decode<R: DeserializeOwned>(&mut self) -> Result<R> {
+        match self.decode_reply() {
+            Ok(value) => Ok(value),
+            Err(error) if matches!(error.kind(), DecodeErrorKind::Careful(_)) => {
+                self.ask_again()?;
+                self.decode_reply()
+                    .map_err(|error| self.decode_error(&error))
+            }
+            Err(error) => Err(self.decode_error(&error)),
+        }
+    }
+
+    /// The ref that the reply is.
+    pub(crate) fn as_ref(&self) -> Result<Option<Ref>> {
+        let frame = self.reply()?;
+        if frame.header.kind != Kind::Ref {
+            return Ok(None);
+        }
+        let tape = Tape::scan_ref(frame.body, Limits::DEFAULT)
+            .map_err(|error| self.decode_error(&error))?;
+        Ok(self.make_refs(&tape).pop())
+    }
+
+    fn decode_reply<R: DeserializeOwned>(&self) -> Result<R, DecodeError> {
+        let Some(frame) = self.lane.as_ref().and_then(|lane| lane.reply()) else {
+            return Err(serde::de::Error::custom("there is no reply"));
+        };
+        let mut tape = match frame.header.kind {
+            Kind::Ref => Tape::scan_ref(frame.body, Limits::DEFAULT)?,
+            _ => Tape::scan(frame.body, Limits::DEFAULT)?,
+        };
+        if tape.ref_count() == 0 {
+            return tape.decode();
+        }
+        scope::decoding(self.make_refs(&tape), |key| {
+            tape.set_ref_key(key);
+            tape.decode()
+        })
+    }
+
+    fn make_refs(&self, tape: &Tape<'_>) -> Vec<Ref> {
+        let engine: Weak<Engine> = Arc::downgrade(&self.engine);
+        tape.refs()
+            .map(|(id, module, qualname, traits)| {
+                let (engine, session) = (engine.clone(), Arc::clone(&self.session));
+                let defaults = Arc::clone(&self.defaults);
+                Ref::new(
+                    engine,
+                    session,
+                    defaults,
+                    self.worker,
+                    id,
+                    module,
+                    qualname,
+                    traits,
+                )
+            })
+            .collect()
+    }
+
+    /// Has the worker encode the result once more, with care.
+    fn ask_again(&mut self) -> Result<()> {
+        if let Some(lane) = &mut self.lane {
+            lane.finish();
+        }
+        let header = Header {
+            kind: Kind::Again,
+            flags: 0,
+            session: self.session.number,
+            len: 0,
+        };
+        let frame: [u8; HEADER_LEN] = header.to_bytes();
+        self.send(&frame)
+    }
+
+    fn send(&mut self, frame: &[u8]) -> Result<()> {
+        let releases = match std::mem::take(&mut self.releases) {
+            pairs if pairs.is_empty() => Vec::new(),
+            pairs => supervisor::release_frame(&pairs),
+        };
+        let Some(lane) = &mut self.lane else {
+            return Err(self.protocol("no lane"));
+        };
+        self.state = LaneState::Waiting;
+        match lane.exchange(&releases, frame, self.deadline) {
+            Ok(()) => {
+                self.state = LaneState::Quiet;
+                Ok(())
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    fn reply(&self) -> Result<Frame<'_>> {
+        let reply = self.lane.as_ref().and_then(|lane| lane.reply());
+        reply.ok_or_else(|| self.protocol("no reply"))
+    }
+
+    fn failed(&mut self, error: LaneError) -> Error {
+        let limit = self.limit.unwrap_or_default();
+        match error {
+            LaneError::TimeoutAfter => {
+                Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}"))
+                    .with_worker(self.worker.id())
+                    .with_hint("allow it more time with `.timeout(..)` or `.no_timeout()`")
+            }
+            LaneError::TimeoutBefore => {
+                self.state = LaneState::Damaged;
+                let message = format!("the worker did not take the request within {limit:?}");
+                Error::new(ErrorKind::Timeout, message).with_worker(self.worker.id())
+            }
+            LaneError::Frame(error) => {
+                self.state = LaneState::Damaged;
+                self.protocol(&error.to_string())
+            }
+            LaneError::Lost => {
+                self.lane = None;
+                self.engine.shared.send(Command::Kill(self.worker));
+                let loss = self
+                    .engine
+                    .shared
+                    .placement
+                    .loss_of(self.worker, LOSS_LIMIT);
+                worker_lost(self.worker, loss.as_deref())
+            }
+        }
+    }
+
+    fn raised(&self) -> Error {
+        let error = self.reply().and_then(|frame| {
+            Tape::scan(frame.body, Limits::DEFAULT)
+                .and_then(|tape| tape.decode::<PythonError>())
+                .map_err(|error| {
+                    self.protocol(&format!("an exception that cannot be read: {error}"))
+                })
+        });
+        match error {
+            Ok(python) => Error::raised(python).with_worker(self.worker.id()),
+            Err(error) => error,
+        }
+    }
+
+    fn fault(&self) -> Error {
+        let fault = match self.reply().map(|frame| Fault::parse(frame.body)) {
+            Ok(Ok(fault)) => fault,
+            Ok(Err(error)) => {
+                return self.protocol(&format!("a fault that cannot be read: {error}"));
+            }
+            Err(error) => return error,
+        };
+        let error = match fault.code {
+            FaultCode::RefNotFound => Error::new(
+                ErrorKind::RefReleased,
+                format!("the worker holds no object for ref {}", fault.text),
+            ),
+            FaultCode::Arguments => {
+                let message = format!("Python cannot build the arguments: {}", fault.text);
+                Error::new(ErrorKind::Encode, message)
+            }
+            _ => self.protocol(&fault.text),
+        };
+        error.with_worker(self.worker.id())
+    }
+
+    fn decode_error(&self, error: &DecodeError) -> Error {
+        let out = match error.kind() {
+            DecodeErrorKind::Malformed => self.protocol(&error.to_string()),
+            _ => Error::new(
+                ErrorKind::Decode,
+                format!("the result does not fit: {error}"),
+            ),
+        };
+        let message = error.message();
+        let out = out.with_worker(self.worker.id());
+        if message.contains("found a ref to") {
+            out.with_hint("ask for a `Ref`, or convert the object in Python first")
+        } else if message.contains("expected a ref, found") {
+            out.with_hint("ask for the value, or keep the result in Python with `.by_ref()`")
+        } else if message.contains("found None") {
+            out.with_hint("ask for an `Option` where Python may give `None`")
+        } else {
+            out
+        }
+    }
+
+    fn protocol(&self, what: &str) -> Error {
+        Error::new(
+            ErrorKind::Protocol,
+            format!("the worker broke the protocol: {what}"),
+        )
+        .with_worker(self.worker.id())
+        .with_hint("please report this as a bug of snakebridge")
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let Some(mut lane) = self.lane.take() else {
+            return;
+        };
+        let worker = self.worker;
+        match self.state {
+            LaneState::Quiet if lane.finish() => {
+                self.engine.shared.placement.give_back(worker, lane);
+            }
+            LaneState::Waiting => {
+                let session = self.session.number;
+                self.engine.shared.send(Command::Stop {
+                    worker,
+                    session,
+                    lane,
+                });
+            }
+            LaneState::Quiet | LaneState::Damaged => {
+                self.engine.shared.send(Command::Kill(worker));
+            }
+        }
+    }
+}
+
+fn worker_lost(worker: WorkerKey, loss: Option<&Loss>) -> Error {
+    let how = loss.map_or_else(|| "ended".to_owned(), Loss::describe);
+    let error = Error::new(
+        ErrorKind::WorkerLost,
+        format!("the worker {how} during the call"),
+    )
+    .with_worker(worker.id());
+    match loss {
+        Some(loss) if !loss.stderr.is_empty() => error.with_source(LastWords(loss.stderr.clone())),
+        _ => error,
+    }
+}
+
+/// What a lost worker wrote to its standard error at last.
+#[derive(Debug)]
+struct LastWords(String);
+
+impl std::fmt::Display for LastWords {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the worker's last output was:\n{}", self.0)
+    }
+}
+
+impl std::error::Error for LastWords {}

@@ -1,0 +1,102 @@
+//! Options of calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Which worker a call goes to, where it is not decided by a ref.
+///
+/// A call with a ref, as the receiver or anywhere in its arguments, always goes to the worker that
+/// holds the object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Affinity {
+    /// The session's worker if it is free, else any free worker.
+    #[default]
+    Hint,
+    /// The session's worker; waits until it is free.
+    StrictQueue,
+    /// The session's worker; fails with [`ErrorKind::Busy`](crate::ErrorKind::Busy) if it is not
+    /// free.
+    StrictFailFast,
+}
+
+/// How long a call may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    After(Duration),
+    Never,
+}
+
+/// The limit of a call for which nothing else is said.
+pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Defaults for the calls made through a handle; see [`Bridge::with`](crate::Bridge::with).
+///
+/// ```
+/// use std::time::Duration;
+/// use snakebridge::{Bridge, CallOptions};
+///
+/// let py = Bridge::new()?;
+/// let patient = py.with(CallOptions::new().timeout(Duration::from_secs(600)));
+/// let root: f64 = patient.call("math", "sqrt", (16,)).wait()?;
+/// assert_eq!(root, 4.0);
+/// # Ok::<(), snakebridge::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "options do nothing until they are given to `Bridge::with`"]
+pub struct CallOptions {
+    pub(crate) limit: Option<Limit>,
+    pub(crate) affinity: Option<Affinity>,
+    pub(crate) session: Option<Arc<str>>,
+    pub(crate) idempotent: Option<bool>,
+}
+
+impl CallOptions {
+    /// No options: everything is as it is without them.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How long a call may take, waiting for a worker included. Default: two minutes.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.limit = Some(Limit::After(limit));
+        self
+    }
+
+    /// Lets calls take as long as they will.
+    pub fn no_timeout(mut self) -> Self {
+        self.limit = Some(Limit::Never);
+        self
+    }
+
+    /// Which worker calls go to. Default: [`Affinity::Hint`].
+    pub fn affinity(mut self, affinity: Affinity) -> Self {
+        self.affinity = Some(affinity);
+        self
+    }
+
+    /// The session with this id, which is made if there is none. It lasts until
+    /// [`Bridge::release_session`](crate::Bridge::release_session) or the end of the bridge.
+    /// Default: the automatic session of the handle.
+    pub fn session(mut self, id: &str) -> Self {
+        self.session = Some(id.into());
+        self
+    }
+
+    /// Whether calls may be carried out twice without harm. Default: no. Shows in
+    /// [`Error::retry`](crate::Error::retry).
+    pub fn idempotent(mut self, yes: bool) -> Self {
+        self.idempotent = Some(yes);
+        self
+    }
+
+    /// These options, and where they say nothing, those of `other`.
+    pub(crate) fn or(self, other: &Self) -> Self {
+        Self {
+            limit: self.limit.or(other.limit),
+            affinity: self.affinity.or(other.affinity),
+            session: self.session.or_else(|| other.session.clone()),
+            idempotent: self.idempotent.or(other.idempotent),
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! Objects that stay in Python.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use serde::de::{self, Deserialize, DeserializeOwned, Deserializer};
+use serde::ser::{Error as _, Serialize, Serializer};
+use snakebridge_wire::reply::traits;
+use snakebridge_wire::{Kind, token};
+
+use crate::args::IntoArgs;
+use crate::bridge::Home;
+use crate::call::{Call, Draft};
+use crate::engine::sessions::SessionState;
+use crate::engine::{Engine, WorkerId, WorkerKey};
+use crate::error::{Error, ErrorKind, Result};
+use crate::options::CallOptions;
+use crate::scope;
+
+/// An object that stays in Python.
+///
+/// Cheap to clone and free to send between threads. Can be an argument, or a part of one. The
+/// object is released when the last clone is dropped, with the next call to its worker or soon
+/// after; dropping never blocks and never fails. A ref does not keep its bridge running: once the
+/// last [`Bridge`](crate::Bridge) is gone, using it is an error.
+///
+/// Calls on a ref always go to the worker that holds the object, in the session in which the ref
+/// was made.
+///
+/// ```
+/// use snakebridge::{Bridge, Ref};
+///
+/// let py = Bridge::new()?;
+/// let path: Ref = py.call("pathlib", "PurePosixPath", ("/tmp/example.txt",)).wait()?;
+/// let name: String = path.attr("name").wait()?;
+/// assert_eq!(name, "example.txt");
+/// let absolute: bool = path.method("is_absolute", ()).wait()?;
+/// assert!(absolute);
+/// # Ok::<(), snakebridge::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Ref(Arc<Inner>);
+
+struct Inner {
+    engine: Weak<Engine>,
+    session: Arc<SessionState>,
+    defaults: Arc<CallOptions>,
+    worker: WorkerKey,
+    id: u64,
+    module: Box<str>,
+    qualname: Box<str>,
+    traits: u32,
+    released: AtomicBool,
+}
+
+impl Ref {
+    /// Calls a method: `object.name(*args)`.
+    pub fn method<R>(&self, name: &str, args: impl IntoArgs) -> Call<R>
+    where
+        R: DeserializeOwned + 'static,
+    {
+        Draft::on_ref(Kind::Method, self)
+            .member(name)
+            .args(args)
+            .finish()
+    }
+
+    /// Reads an attribute: `object.name`.
+    pub fn attr<R>(&self, name: &str) -> Call<R>
+    where
+        R: DeserializeOwned + 'static,
+    {
+        Draft::on_ref(Kind::Attr, self).member(name).finish()
+    }
+
+    /// Writes an attribute: `object.name = value`.
+    pub fn set_attr(&self, name: &str, value: impl Serialize) -> Call<()> {
+        Draft::on_ref(Kind::SetAttr, self)
+            .member(name)
+            .item("the value", &value)
+            .finish()
+    }
+
+    /// Deletes an attribute: `del object.name`.
+    pub fn del_attr(&self, name: &str) -> Call<()> {
+        Draft::on_ref(Kind::DelAttr, self).member(name).finish()
+    }
+
+    /// Reads an item: `object[key]`.
+    pub fn item<R>(&self, key: impl Serialize) -> Call<R>
+    where
+        R: DeserializeOwned + 'static,
+    {
+        Draft::on_ref(Kind::Item, self)
+            .operation("an item")
+            .item("the key", &key)
+            .finish()
+    }
+
+    /// Writes an item: `object[key] = value`.
+    pub fn set_item(&self, key: impl Serialize, value: impl Serialize) -> Call<()> {
+        Draft::on_ref(Kind::SetItem, self)
+            .operation("an item")
+            .item("the key", &key)
+            .item("the value", &value)
+            .finish()
+    }
+
+    /// Deletes an item: `del object[key]`.
+    pub fn del_item(&self, key: impl Serialize) -> Call<()> {
+        Draft::on_ref(Kind::DelItem, self)
+            .operation("an item")
+            .item("the key", &key)
+            .finish()
+    }
+
+    /// Calls the object itself: `object(*args)`.
+    pub fn call<R>(&self, args: impl IntoArgs) -> Call<R>
+    where
+        R: DeserializeOwned + 'static,
+    {
+        Draft::on_ref(Kind::Invoke, self)
+            .operation("a call")
+            .args(args)
+            .finish()
+    }
+
+    /// `len(object)`.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "it is a call of Python, not a property"
+    )]
+    pub fn len(&self) -> Call<usize> {
+        Draft::on_ref(Kind::Len, self)
+            .operation("the length")
+            .finish()
+    }
+
+    /// `item in object`.
+    pub fn contains(&self, item: impl Serialize) -> Call<bool> {
+        Draft::on_ref(Kind::Contains, self)
+            .operation("membership")
+            .item("the item", &item)
+            .finish()
+    }
+
+    /// `str(object)`.
+    pub fn str(&self) -> Call<String> {
+        Draft::on_ref(Kind::Str, self)
+            .operation("the text")
+            .finish()
+    }
+
+    /// `repr(object)`.
+    pub fn repr(&self) -> Call<String> {
+        Draft::on_ref(Kind::Repr, self)
+            .operation("the repr")
+            .finish()
+    }
+
+    /// Name of the object's class: `PosixPath`. Known without asking Python.
+    #[must_use]
+    pub fn type_name(&self) -> &str {
+        self.0
+            .qualname
+            .rsplit('.')
+            .next()
+            .unwrap_or(&self.0.qualname)
+    }
+
+    /// Qualified name of the object's class within its module: `Outer.Inner`.
+    #[must_use]
+    pub fn type_qualname(&self) -> &str {
+        &self.0.qualname
+    }
+
+    /// Module of the object's class: `pathlib`.
+    #[must_use]
+    pub fn type_module(&self) -> &str {
+        &self.0.module
+    }
+
+    /// Whether the object can be called. Known without asking Python.
+    #[must_use]
+    pub fn is_callable(&self) -> bool {
+        self.has(traits::CALLABLE)
+    }
+
+    /// Whether the object can be iterated over. Known without asking Python.
+    #[must_use]
+    pub fn is_iterable(&self) -> bool {
+        self.has(traits::ITERABLE)
+    }
+
+    /// Whether the object is an iterator or a generator. Known without asking Python.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.has(traits::STREAM)
+    }
+
+    /// Whether the object is a context manager. Known without asking Python.
+    #[must_use]
+    pub fn is_context_manager(&self) -> bool {
+        self.has(traits::CONTEXT_MANAGER)
+    }
+
+    /// Id of the session in which the ref was made.
+    #[must_use]
+    pub fn session_id(&self) -> &str {
+        &self.0.session.id
+    }
+
+    /// The worker that holds the object.
+    #[must_use]
+    pub fn worker_id(&self) -> WorkerId {
+        self.0.worker.id()
+    }
+
+    /// Releases the object now, for all clones: using one of them is an error from here on. Python
+    /// is told with the next call to the worker, or soon after.
+    pub fn release(&self) {
+        if self.0.released.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Some(engine) = self.0.engine.upgrade() {
+            engine.release(self.0.worker, self.0.session.number, self.0.id);
+        }
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the one place where a ref is made"
+    )]
+    pub(crate) fn new(
+        engine: Weak<Engine>,
+        session: Arc<SessionState>,
+        defaults: Arc<CallOptions>,
+        worker: WorkerKey,
+        id: u64,
+        module: &str,
+        qualname: &str,
+        traits: u32,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            engine,
+            session,
+            defaults,
+            worker,
+            id,
+            module: module.into(),
+            qualname: qualname.into(),
+            traits,
+            released: AtomicBool::new(false),
+        }))
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    pub(crate) fn worker(&self) -> WorkerKey {
+        self.0.worker
+    }
+
+    pub(crate) fn session(&self) -> &Arc<SessionState> {
+        &self.0.session
+    }
+
+    pub(crate) fn home(&self) -> Home {
+        Home::of_ref(self.0.engine.upgrade(), &self.0.session, &self.0.defaults)
+    }
+
+    /// Whether a call in this session may use the ref.
+    pub(crate) fn check(&self, session: &SessionState, home: &Home) -> Result<()> {
+        let named = || format!("the ref to a `{}`", self.type_name());
+        if !std::ptr::eq(self.0.engine.as_ptr(), Arc::as_ptr(home.engine()?)) {
+            let message = format!("{} belongs to another bridge", named());
+            return Err(Error::new(ErrorKind::Misuse, message)
+                .with_hint("refs can only be used with the bridge that made them"));
+        }
+        if self.0.released.load(Ordering::Acquire) {
+            let message = format!("{} was released", named());
+            return Err(Error::new(ErrorKind::RefReleased, message)
+                .with_hint("release a ref when nothing uses it any more, or let it be dropped"));
+        }
+        if self.0.session.is_closed() {
+            let message = format!(
+                "{} was released with its session `{}`",
+                named(),
+                self.0.session.id
+            );
+            return Err(Error::new(ErrorKind::SessionClosed, message)
+                .with_hint("keep the session open as long as its refs are used"));
+        }
+        if self.0.session.number != session.number {
+            let message = format!(
+                "{} belongs to session `{}`, the call is made in session `{}`",
+                named(),
+                self.0.session.id,
+                session.id
+            );
+            return Err(Error::new(ErrorKind::SessionMismatch, message)
+                .with_hint("make the call in the session of the ref"));
+        }
+        Ok(())
+    }
+
+    fn has(&self, bit: u32) -> bool {
+        self.0.traits & bit != 0
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if *self.released.get_mut() || self.session.is_closed() {
+            return;
+        }
+        if let Some(engine) = self.engine.upgrade() {
+            engine.release(self.worker, self.session.number, self.id);
+        }
+    }
+}
+
+/// Two refs are equal if they are clones of one, or name the same registration in Python.
+impl PartialEq for Ref {
+    fn eq(&self, other: &Self) -> bool {
+        (self.0.id, self.0.worker) == (other.0.id, other.0.worker)
+            && Weak::ptr_eq(&self.0.engine, &other.0.engine)
+    }
+}
+
+/// Shows class and number, without asking Python: `<ref pathlib.PosixPath #7>`.
+impl fmt::Debug for Ref {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0.module {
+            "builtins" => write!(f, "<ref {} #{}>", self.0.qualname, self.0.id),
+            module => write!(f, "<ref {module}.{} #{}>", self.0.qualname, self.0.id),
+        }
+    }
+}
+
+impl Serialize for Ref {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !scope::note(self) {
+            return Err(S::Error::custom("a ref can only be an argument of a call"));
+        }
+        serializer.serialize_newtype_struct(token::REF, &self.0.id)
+    }
+}
+
+impl<'de> Deserialize<'de> for Ref {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Ref;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a ref")
+            }
+
+            // Reached through a buffer of serde, as in untagged enums.
+            fn visit_newtype_struct<D: Deserializer<'de>>(
+                self,
+                deserializer: D,
+            ) -> Result<Ref, D::Error> {
+                deserializer.deserialize_map(self)
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Ref, A::Error> {
+                let claim: Option<(String, (u64, u64))> = map.next_entry()?;
+                claim
+                    .filter(|(name, _)| name == token::REF)
+                    .and_then(|(_, (key, place))| scope::claim(key, place))
+                    .ok_or_else(|| de::Error::custom("expected a ref, found a dict"))
+            }
+        }
+        deserializer.deserialize_newtype_struct(token::REF, Visitor)
+    }
+}

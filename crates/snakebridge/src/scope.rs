@@ -1,0 +1,100 @@
+//! What refs need to know while serde passes them by.
+//!
+//! serde hands no context to a type that is written or read. A ref that is written must be noted,
+//! so that the call goes to its worker and keeps it alive; one that is read must be given its
+//! bridge. Both happen through a table of the current thread, which is there only while this
+//! crate's own codec runs. Outside of it a ref can be neither written nor read, so none can leak
+//! into JSON or be made up from it.
+
+use std::cell::RefCell;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::refs::Ref;
+
+thread_local! {
+    /// The refs written so far, while arguments are encoded.
+    static ENCODING: RefCell<Option<Vec<Ref>>> = const { RefCell::new(None) };
+    /// The refs of the result that is being decoded.
+    static DECODING: RefCell<Option<Table>> = const { RefCell::new(None) };
+}
+
+struct Table {
+    key: u64,
+    refs: Vec<Ref>,
+}
+
+/// Runs `encode` and gives the refs that it wrote.
+pub(crate) fn encoding<T>(encode: impl FnOnce() -> T) -> (T, Vec<Ref>) {
+    // A `Serialize` of the user may itself make calls, so what was there before comes back.
+    struct Restore(Option<Vec<Ref>>);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            let before = self.0.take();
+            ENCODING.with(|scope| *scope.borrow_mut() = before);
+        }
+    }
+    let restore = Restore(ENCODING.with(|scope| scope.borrow_mut().replace(Vec::new())));
+    let out = encode();
+    let refs = ENCODING
+        .with(|scope| scope.borrow_mut().take())
+        .unwrap_or_default();
+    drop(restore);
+    (out, refs)
+}
+
+/// Whether this thread is writing arguments, rather than some other format.
+pub(crate) fn is_encoding() -> bool {
+    ENCODING.with(|scope| scope.borrow().is_some())
+}
+
+/// Notes that a ref was written. False outside of [`encoding`].
+pub(crate) fn note(written: &Ref) -> bool {
+    ENCODING.with(|scope| match &mut *scope.borrow_mut() {
+        Some(refs) => {
+            refs.push(written.clone());
+            true
+        }
+        None => false,
+    })
+}
+
+/// Runs `decode` with these refs at hand; it is given the key that proves a claim to them.
+pub(crate) fn decoding<T>(refs: Vec<Ref>, decode: impl FnOnce(u64) -> T) -> T {
+    struct Restore(Option<Table>);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            let before = self.0.take();
+            // Refs that nobody claimed are dropped, and so released, outside of the borrow.
+            let unclaimed =
+                DECODING.with(|scope| std::mem::replace(&mut *scope.borrow_mut(), before));
+            drop(unclaimed);
+        }
+    }
+    let key = new_key();
+    let table = Table { key, refs };
+    let _restore = Restore(DECODING.with(|scope| scope.borrow_mut().replace(table)));
+    decode(key)
+}
+
+/// The ref at this place of the result that is being decoded, if the key is the right one.
+pub(crate) fn claim(key: u64, place: u64) -> Option<Ref> {
+    DECODING.with(|scope| {
+        let scope = scope.borrow();
+        let table = scope.as_ref().filter(|table| table.key == key)?;
+        table.refs.get(usize::try_from(place).ok()?).cloned()
+    })
+}
+
+/// A number that nobody outside of this process can guess, another one each time.
+fn new_key() -> u64 {
+    static SECRET: OnceLock<RandomState> = OnceLock::new();
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut hasher = SECRET.get_or_init(RandomState::new).build_hasher();
+    hasher.write_u64(COUNT.fetch_add(1, Ordering::Relaxed));
+    hasher.finish()
+}

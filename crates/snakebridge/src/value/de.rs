@@ -1,0 +1,191 @@
+//! Values and dicts from results, and from other formats.
+
+use std::fmt;
+
+use serde::de::{
+    Deserialize, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
+use snakebridge_wire::token::{self, Shape};
+
+use super::{Dict, Value};
+use crate::types::BigInt;
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(token::VALUE, AnyValue)
+    }
+}
+
+impl<'de> Deserialize<'de> for Dict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Dict;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a dict")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Dict, A::Error> {
+                entries(map)
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+/// Our own codec answers with an enum that says which shape the value has; other formats with
+/// whatever they hold.
+struct AnyValue;
+
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Value, A::Error> {
+        let (shape, content): (u8, _) = data.variant()?;
+        const ALL: [Shape; 20] = [
+            Shape::None,
+            Shape::Bool,
+            Shape::Int,
+            Shape::BigInt,
+            Shape::Float,
+            Shape::Str,
+            Shape::Bytes,
+            Shape::List,
+            Shape::Tuple,
+            Shape::Set,
+            Shape::FrozenSet,
+            Shape::Dict,
+            Shape::Complex,
+            Shape::Date,
+            Shape::DateTime,
+            Shape::Decimal,
+            Shape::Time,
+            Shape::TimeDelta,
+            Shape::Uuid,
+            Shape::Ref,
+        ];
+        let shape = ALL.get(usize::from(shape)).copied();
+        match shape.ok_or_else(|| A::Error::custom("unknown shape of a value"))? {
+            Shape::None => content.unit_variant().map(|()| Value::None),
+            Shape::Bool => content.newtype_variant().map(Value::Bool),
+            Shape::Int => content.newtype_variant().map(Value::Int),
+            Shape::BigInt => content.newtype_variant().map(Value::BigInt),
+            Shape::Float => content.newtype_variant().map(Value::Float),
+            Shape::Str => content.newtype_variant().map(Value::Str),
+            Shape::Bytes => content.newtype_variant().map(Value::Bytes),
+            Shape::List => content.tuple_variant(0, Items).map(Value::List),
+            Shape::Tuple => content.tuple_variant(0, Items).map(Value::Tuple),
+            Shape::Set => content.tuple_variant(0, Items).map(Value::Set),
+            Shape::FrozenSet => content.tuple_variant(0, Items).map(Value::FrozenSet),
+            Shape::Dict => content.struct_variant(&[], self),
+            Shape::Complex => content.newtype_variant().map(Value::Complex),
+            Shape::Date => content.newtype_variant().map(Value::Date),
+            Shape::DateTime => content.newtype_variant().map(Value::DateTime),
+            Shape::Decimal => content.newtype_variant().map(Value::Decimal),
+            Shape::Time => content.newtype_variant().map(Value::Time),
+            Shape::TimeDelta => content.newtype_variant().map(Value::TimeDelta),
+            Shape::Uuid => content.newtype_variant().map(Value::Uuid),
+            Shape::Ref => content.newtype_variant().map(Value::Ref),
+        }
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::None)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i128<E: Error>(self, value: i128) -> Result<Value, E> {
+        Ok(BigInt::from(value).into())
+    }
+
+    fn visit_u128<E: Error>(self, value: u128) -> Result<Value, E> {
+        Ok(BigInt::from(value).into())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_bytes<E: Error>(self, value: &[u8]) -> Result<Value, E> {
+        Ok(Value::Bytes(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Value, A::Error> {
+        Items.visit_seq(seq).map(Value::List)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
+        entries(map).map(Value::Dict)
+    }
+}
+
+struct Items;
+
+impl<'de> Visitor<'de> for Items {
+    type Value = Vec<Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a sequence")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Value>, A::Error> {
+        let mut items = Vec::with_capacity(capacity(seq.size_hint()));
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(items)
+    }
+}
+
+fn entries<'de, A: MapAccess<'de>>(mut map: A) -> Result<Dict, A::Error> {
+    let mut dict = Dict::with_capacity(capacity(map.size_hint()));
+    while let Some((key, value)) = map.next_entry()? {
+        dict.push(key, value);
+    }
+    Ok(dict)
+}
+
+/// A hint may come from anywhere; memory is given out in steps.
+fn capacity(hint: Option<usize>) -> usize {
+    hint.unwrap_or(0).min(1 << 16)
+}
