@@ -1,0 +1,312 @@
+//! What happens when workers die, hang or misbehave: the call at hand gets a typed error, and the
+//! next one works.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{bridge, bridge_with, eventually, is_running, kill, quiet, worker_pid};
+use snakebridge::{Bridge, ErrorKind, Ref, Retry, args};
+
+fn works(py: &Bridge) {
+    let root: f64 = py.call("math", "sqrt", (16,)).wait().unwrap();
+    assert_eq!(root, 4.0);
+}
+
+#[test]
+fn a_worker_that_exits_is_replaced() {
+    let py = bridge();
+    let error = py.exec("os", "_exit", (7,)).wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WorkerLost);
+    assert_eq!(error.retry(), Retry::IfIdempotent);
+    assert_eq!(
+        error.to_string(),
+        "os._exit: the worker exited with code 7 during the call"
+    );
+    works(&py);
+}
+
+#[test]
+fn a_segfault_says_so_with_the_python_stack() {
+    let (py, _folder) = bridge_with("import ctypes\ndef crash():\n    ctypes.string_at(0)\n");
+    let error = py.exec("fixture", "crash", ()).wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WorkerLost);
+    assert!(error.to_string().contains("signal 11 (SIGSEGV)"), "{error}");
+    let shown = format!("{error:?}");
+    assert!(
+        shown.contains("Fatal Python error: Segmentation fault"),
+        "{shown}"
+    );
+    assert!(shown.contains("in crash"), "{shown}");
+    works(&py);
+}
+
+#[test]
+fn refs_of_a_lost_worker_are_lost() {
+    let py = bridge();
+    let list: Ref = py.call("builtins", "list", ([1, 2],)).wait().unwrap();
+    let pid = worker_pid(&py);
+    kill(pid);
+    eventually("the ref is lost", || match list.len().wait() {
+        Err(error) => {
+            assert!(
+                matches!(error.kind(), ErrorKind::RefLost | ErrorKind::WorkerLost),
+                "{error:?}"
+            );
+            error.kind() == ErrorKind::RefLost
+        }
+        Ok(_) => false,
+    });
+    let error = list.len().wait().unwrap_err();
+    assert!(error.to_string().contains("signal 9 (SIGKILL)"), "{error}");
+    works(&py);
+    assert_ne!(worker_pid(&py), pid);
+}
+
+#[test]
+fn an_idempotent_call_may_be_repeated_after_a_loss() {
+    let py = bridge();
+    let error = py
+        .exec("os", "_exit", (1,))
+        .idempotent(true)
+        .wait()
+        .unwrap_err();
+    assert_eq!(error.retry(), Retry::Safe);
+}
+
+#[test]
+fn a_timeout_comes_in_time_and_the_worker_lives() {
+    let py = bridge();
+    let kept: Ref = py.call("builtins", "list", ([1],)).wait().unwrap();
+    let pid = worker_pid(&py);
+    let begin = Instant::now();
+    let error = py
+        .exec("time", "sleep", (30,))
+        .timeout(Duration::from_millis(100))
+        .wait()
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(error.to_string(), "time.sleep: no answer within 100ms");
+    assert!(begin.elapsed() < Duration::from_secs(2));
+    assert_eq!(kept.len().wait().unwrap(), 1);
+    assert_eq!(worker_pid(&py), pid, "an interrupt was enough");
+}
+
+#[test]
+fn code_that_ignores_the_interrupt_is_killed() {
+    let (py, _folder) = bridge_with(
+        "def stubborn():\n    while True:\n        try:\n            while True: sum(range(999))\n        \
+         except BaseException: pass\n",
+    );
+    let kept: Ref = py.get("fixture", "stubborn").wait().unwrap();
+    let pid = worker_pid(&py);
+    let limit = Duration::from_millis(50);
+    let error = py
+        .exec("fixture", "stubborn", ())
+        .timeout(limit)
+        .wait()
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    works(&py);
+    assert!(!is_running(pid));
+    assert_eq!(kept.repr().wait().unwrap_err().kind(), ErrorKind::RefLost);
+}
+
+#[test]
+fn refs_of_a_result_that_nobody_reads_are_released() {
+    let (py, _folder) = bridge_with(
+        "import time, weakref\nclass Thing: pass\nalive = weakref.WeakSet()\n\
+         def late():\n    thing = Thing()\n    alive.add(thing)\n    try:\n        time.sleep(30)\n    \
+         except KeyboardInterrupt:\n        pass\n    return [thing]\n\
+         def count(): return len(alive)\n",
+    );
+    let limit = Duration::from_millis(50);
+    let error = py
+        .exec("fixture", "late", ())
+        .timeout(limit)
+        .wait()
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    let error = py
+        .call::<Vec<Ref>>("fixture", "late", ())
+        .timeout(limit)
+        .wait()
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    eventually("both are gone", || {
+        py.call::<usize>("fixture", "count", ()).wait().unwrap() == 0
+    });
+}
+
+#[test]
+fn grandchildren_die_with_a_killed_worker() {
+    let py = bridge();
+    let child: Ref = py
+        .call("subprocess", "Popen", (["sleep", "300"],))
+        .wait()
+        .unwrap();
+    let child: i32 = child.attr("pid").wait().unwrap();
+    assert!(is_running(child));
+    kill(worker_pid(&py));
+    eventually("the grandchild is gone", || !is_running(child));
+}
+
+#[test]
+fn a_forked_child_does_not_hide_the_end_of_its_worker() {
+    let (py, _folder) = bridge_with(
+        "import os, time\ndef leave_child():\n    if os.fork() == 0:\n        time.sleep(300)\n        \
+         os._exit(0)\n    os._exit(3)\n",
+    );
+    let error = py.exec("fixture", "leave_child", ()).wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WorkerLost);
+    assert!(error.to_string().contains("code 3"), "{error}");
+    works(&py);
+}
+
+#[test]
+fn a_forked_child_that_comes_back_does_no_harm() {
+    let py = bridge();
+    let pid: i32 = py.call("os", "fork", ()).wait().unwrap();
+    assert!(pid > 0);
+    works(&py);
+    works(&py);
+}
+
+#[test]
+fn a_worker_that_closes_its_descriptors_is_replaced() {
+    let py = bridge();
+    let error = py.exec("os", "closerange", (3, 1000)).wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WorkerLost);
+    works(&py);
+}
+
+#[test]
+fn garbage_on_the_lane_is_a_protocol_error() {
+    let (py, _folder) = bridge_with(
+        "import os, stat\ndef garble(data):\n    for fd in range(3, 64):\n        try:\n            \
+         if stat.S_ISFIFO(os.fstat(fd).st_mode): os.write(fd, data)\n        except OSError: pass\n",
+    );
+    for data in [&b"this is no frame at all"[..], &[1, 64, 0, 0], &[9; 40]] {
+        let data = snakebridge::Bytes::from(data);
+        // What looks like the start of a frame is waited for, but not longer than the call may take.
+        let call = py
+            .exec("fixture", "garble", (data,))
+            .timeout(Duration::from_secs(3));
+        let error = call.wait().unwrap_err();
+        assert!(
+            matches!(
+                error.kind(),
+                ErrorKind::Protocol | ErrorKind::WorkerLost | ErrorKind::Timeout
+            ),
+            "{:?} {error:?}",
+            error.kind()
+        );
+        works(&py);
+    }
+}
+
+#[test]
+fn exceptions_outside_of_exception_are_errors_and_the_worker_lives() {
+    let py = bridge();
+    let pid = worker_pid(&py);
+    let error = py.exec("sys", "exit", (3,)).wait().unwrap_err();
+    assert_eq!(error.python().unwrap().type_name(), "SystemExit");
+    let error = py.exec("_thread", "interrupt_main", ()).wait();
+    if let Err(error) = error {
+        assert_eq!(error.python().unwrap().type_name(), "KeyboardInterrupt");
+    }
+    assert_eq!(worker_pid(&py), pid);
+}
+
+#[test]
+fn a_busy_worker_and_an_impatient_call() {
+    let py = bridge();
+    let kept: Ref = py.call("builtins", "list", ([1],)).wait().unwrap();
+    std::thread::scope(|scope| {
+        let sleeper = scope.spawn(|| py.exec("time", "sleep", (0.5,)).wait());
+        eventually("the worker is busy", || {
+            use snakebridge::Affinity::StrictFailFast;
+            match kept.len().affinity(StrictFailFast).wait() {
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Busy);
+                    assert_eq!(error.retry(), Retry::Safe);
+                    true
+                }
+                Ok(_) => false,
+            }
+        });
+        let limit = Duration::from_millis(20);
+        let error = kept.len().timeout(limit).wait().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert_eq!(error.retry(), Retry::Safe, "the call was never sent");
+        sleeper.join().unwrap().unwrap();
+    });
+    assert_eq!(kept.len().wait().unwrap(), 1);
+}
+
+#[test]
+fn a_panic_while_a_result_is_read_gives_the_lane_back() {
+    #[derive(Debug)]
+    struct Bomb;
+    impl<'de> serde::Deserialize<'de> for Bomb {
+        fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+            panic!("no Bomb today")
+        }
+    }
+    let py = bridge();
+    let pid = worker_pid(&py);
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        py.call::<Bomb>("math", "sqrt", (4,)).wait()
+    }));
+    assert!(caught.is_err());
+    assert_eq!(worker_pid(&py), pid);
+}
+
+#[test]
+fn large_requests_and_replies_pass_each_other() {
+    let py = bridge();
+    let text = "é".repeat(3_000_000);
+    let back: String = py.call("builtins", "str", (&text,)).wait().unwrap();
+    assert!(back == text);
+    let data = snakebridge::Bytes::from(vec![7; 9_000_001]);
+    let back: snakebridge::Bytes = py.call("builtins", "bytes", (&data,)).wait().unwrap();
+    assert!(back == data);
+}
+
+#[test]
+fn kill_under_load_every_call_ends_once() {
+    let py = quiet().workers(2).build().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(3);
+    std::thread::scope(|scope| {
+        for thread in 0..4_i64 {
+            let py = &py;
+            scope.spawn(move || {
+                for call in 0.. {
+                    if Instant::now() > deadline {
+                        break;
+                    }
+                    let number = thread * 1_000_000 + call;
+                    match py.call::<i64>("builtins", "abs", (-number,)).wait() {
+                        Ok(answer) => assert_eq!(answer, number, "an answer of another call"),
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::WorkerLost, "{error:?}"),
+                    }
+                }
+            });
+        }
+        scope.spawn(|| {
+            while Instant::now() < deadline {
+                if let Ok(pid) = py.call::<i32>("os", "getpid", ()).wait() {
+                    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+    });
+    works(&py);
+    let text: String = py
+        .call("builtins", "format", args![1.5, ".2f"])
+        .wait()
+        .unwrap();
+    assert_eq!(text, "1.50");
+}
