@@ -175,12 +175,15 @@ fn find(wanted: Option<&Wanted>) -> Result<Vec<Candidate>> {
          `Bridge::builder().python(..)` or the environment variable {PYTHON}"
     );
     if candidates.is_empty() {
-        let message = match wanted {
-            Some(wanted) => format!("found no Python: {wanted} is not on PATH, nor is it installed by pyenv or uv"),
-            None => match std::env::var(PYTHON) {
-                Ok(value) => format!("found no Python for {PYTHON}={value}"),
-                Err(_) => "found no Python: not in an active environment, not in `.venv`, not on PATH, not installed by pyenv or uv".to_owned(),
-            },
+        let message = match (wanted, std::env::var(PYTHON)) {
+            (Some(wanted @ Wanted::Version(_)), _) => format!(
+                "found no Python: {wanted} is not on PATH, and not installed by pyenv or uv"
+            ),
+            (Some(wanted), _) => format!("found no Python: {wanted} is not on PATH"),
+            (None, Ok(value)) => format!("found no Python for {PYTHON}={value}"),
+            (None, Err(_)) => "found no Python: not in an active environment, not in `.venv`, \
+                 not on PATH, not installed by pyenv or uv"
+                .to_owned(),
         };
         return Err(Error::new(ErrorKind::Spawn, message).with_hint(hint));
     }

@@ -278,8 +278,10 @@ impl Supervisor {
             .map(|f| format!("{} {}", f.python, f.reason))
             .collect();
         let what = match &self.shared.config.wanted {
-            Some(wanted) => format!("no worker could be started with Python {wanted}"),
-            None => "no worker could be started".to_owned(),
+            Some(wanted @ Wanted::Version(_)) => {
+                format!("no worker could be started with Python {wanted}")
+            }
+            _ => "no worker could be started".to_owned(),
         };
         let (major, minor) = OLDEST_PYTHON;
         Error::new(kind, format!("{what}: {}", tried.join("; "))).with_hint(format!(

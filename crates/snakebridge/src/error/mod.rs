@@ -149,9 +149,12 @@ fn hint_for(python: &PythonError) -> Option<String> {
     match python.type_name() {
         "ModuleNotFoundError" => {
             let name = message.split('\'').nth(1)?;
-            let top = name.split('.').next().unwrap_or(name);
+            // Of `a.b` the module `a` is there: no package to install, but a name to correct.
+            if name.contains('.') {
+                return None;
+            }
             Some(format!(
-                "install the package that provides `{top}` for the worker's Python, or add the \
+                "install the package that provides `{name}` for the worker's Python, or add the \
                  folder of the module with `module_path`; `snakebridge version` shows which \
                  Python is used"
             ))
