@@ -291,6 +291,8 @@ impl<'a> ser::Serializer for Serializer<'a> {
 
     fn serialize_tuple(self, len: usize) -> Result<Compound<'a>> {
         match len {
+            // Arrays are tuples to serde, and may be what a set is made of.
+            _ if matches!(self.form, Form::Set | Form::FrozenSet) => self.serialize_seq(Some(len)),
             0 => self.compound(&[op::EMPTY_TUPLE], &[]),
             1 => self.compound(&[], &[op::TUPLE1]),
             2 => self.compound(&[], &[op::TUPLE2]),

@@ -18,19 +18,6 @@ impl<'de> Deserialize<'de> for Value {
 
 impl<'de> Deserialize<'de> for Dict {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Dict;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a dict")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Dict, A::Error> {
-                entries(map)
-            }
-        }
         deserializer.deserialize_map(Entries)
     }
 }
@@ -83,7 +70,7 @@ impl<'de> Visitor<'de> for AnyValue {
             Shape::Tuple => content.tuple_variant(0, Items).map(Value::Tuple),
             Shape::Set => content.tuple_variant(0, Items).map(Value::Set),
             Shape::FrozenSet => content.tuple_variant(0, Items).map(Value::FrozenSet),
-            Shape::Dict => content.struct_variant(&[], self),
+            Shape::Dict => content.struct_variant(&[], Entries).map(Value::Dict),
             Shape::Complex => content.newtype_variant().map(Value::Complex),
             Shape::Date => content.newtype_variant().map(Value::Date),
             Shape::DateTime => content.newtype_variant().map(Value::DateTime),
@@ -155,7 +142,45 @@ impl<'de> Visitor<'de> for AnyValue {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
-        entries(map).map(Value::Dict)
+        let dict = Entries.visit_map(map)?;
+        match json_number(&dict) {
+            Some(number) => Ok(number),
+            None => Ok(Value::Dict(dict)),
+        }
+    }
+}
+
+/// The number that `serde_json` hands over as a map of one text, where its feature
+/// `arbitrary_precision` is on. Our own codec never comes here with a dict.
+fn json_number(dict: &Dict) -> Option<Value> {
+    let mut entries = dict.iter();
+    let (Some((Value::Str(key), Value::Str(text))), None) = (entries.next(), entries.next()) else {
+        return None;
+    };
+    if key != "$serde_json::private::Number" {
+        return None;
+    }
+    match text.parse::<BigInt>() {
+        Ok(integer) => Some(integer.into()),
+        Err(_) => text.parse::<f64>().ok().map(Value::Float),
+    }
+}
+
+struct Entries;
+
+impl<'de> Visitor<'de> for Entries {
+    type Value = Dict;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a dict")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Dict, A::Error> {
+        let mut dict = Dict::with_capacity(capacity(map.size_hint()));
+        while let Some((key, value)) = map.next_entry()? {
+            dict.push(key, value);
+        }
+        Ok(dict)
     }
 }
 
@@ -175,14 +200,6 @@ impl<'de> Visitor<'de> for Items {
         }
         Ok(items)
     }
-}
-
-fn entries<'de, A: MapAccess<'de>>(mut map: A) -> Result<Dict, A::Error> {
-    let mut dict = Dict::with_capacity(capacity(map.size_hint()));
-    while let Some((key, value)) = map.next_entry()? {
-        dict.push(key, value);
-    }
-    Ok(dict)
 }
 
 /// A hint may come from anywhere; memory is given out in steps.
