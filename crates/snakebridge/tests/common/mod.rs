@@ -67,6 +67,14 @@ pub(crate) fn kill(pid: i32) {
 /// Makes this many calls that all wait for each other, so that each is on a worker of its own, and
 /// gives the process ids of those.
 pub(crate) fn meet(py: &Bridge, count: usize) -> Vec<i32> {
+    meet_for(py, count, "__import__('os').getpid()")
+}
+
+/// The same, with what each call gives.
+pub(crate) fn meet_for<R>(py: &Bridge, count: usize, result: &str) -> Vec<R>
+where
+    R: serde::de::DeserializeOwned + Send + 'static,
+{
     let folder = tempfile::tempdir().unwrap();
     std::thread::scope(|threads| {
         let threads: Vec<_> = (0..count)
@@ -74,7 +82,7 @@ pub(crate) fn meet(py: &Bridge, count: usize) -> Vec<i32> {
                 let code = format!(
                     "(__import__('pathlib').Path({0:?}, '{mine}').touch(), \
                      any(iter(lambda: len(__import__('os').listdir({0:?})) == {count}, True)), \
-                     __import__('os').getpid())[2]",
+                     {result})[2]",
                     folder.path()
                 );
                 threads.spawn(move || py.call("builtins", "eval", (code,)).wait().unwrap())

@@ -1,0 +1,168 @@
+//! The end of things: processes, descriptors, files.
+
+mod common;
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{bridge, descriptors, eventually, is_running, kill, quiet, worker_pid};
+use snakebridge::{Bridge, ErrorKind, Ref};
+
+#[test]
+fn dropping_the_last_handle_ends_the_workers() {
+    let py = quiet().workers(2).build().unwrap();
+    let pids = common::meet(&py, 2);
+    let clone = py.clone();
+    drop(py);
+    assert!(pids.iter().all(|pid| is_running(*pid)));
+    drop(clone);
+    assert!(
+        !pids.iter().any(|pid| is_running(*pid)),
+        "they have ended when the drop has"
+    );
+}
+
+#[test]
+fn a_bridge_that_is_never_used_ends_at_once() {
+    let begin = Instant::now();
+    for _ in 0..5 {
+        drop(bridge());
+    }
+    assert!(
+        begin.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begin.elapsed()
+    );
+}
+
+#[test]
+fn refs_outlive_their_bridge_without_harm() {
+    let py = bridge();
+    let list: Ref = py.call("builtins", "list", ([1],)).wait().unwrap();
+    let session = py.session().open().unwrap();
+    drop(py);
+    // The session is a handle too.
+    assert_eq!(list.len().wait().unwrap(), 1);
+    drop(session);
+    assert_eq!(list.len().wait().unwrap_err().kind(), ErrorKind::Closed);
+    drop(list);
+}
+
+#[test]
+fn shutdown_ends_calls_that_wait_and_calls_that_run() {
+    let py = bridge();
+    py.ready().unwrap();
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| py.exec("time", "sleep", (300,)).wait());
+        let waiting = scope.spawn(|| py.exec("time", "sleep", (300,)).wait());
+        common::eventually("the worker is busy", || {
+            let call = py
+                .exec("os", "getpid", ())
+                .timeout(Duration::from_millis(1));
+            call.wait().is_err()
+        });
+        py.shutdown();
+        for call in [running, waiting] {
+            let error = call.join().unwrap().unwrap_err();
+            assert!(
+                matches!(error.kind(), ErrorKind::Closed | ErrorKind::WorkerLost),
+                "{error:?}"
+            );
+        }
+    });
+    py.shutdown();
+}
+
+#[test]
+fn exit_handlers_run_and_output_is_flushed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mark = folder.path().join("ended");
+    let py = bridge();
+    let path: Ref = py.call("pathlib", "Path", (&mark,)).wait().unwrap();
+    let touch: Ref = path.attr("touch").wait().unwrap();
+    py.exec("atexit", "register", (&touch,)).wait().unwrap();
+    drop(py);
+    assert!(mark.exists());
+}
+
+/// What the child of the next test is: a host with two workers, one of which is busy in C.
+#[test]
+fn host_of_orphans() {
+    if std::env::var_os("SNAKEBRIDGE_TEST_HOST").is_none() {
+        return;
+    }
+    let py = quiet().workers(2).build().unwrap();
+    let pids = common::meet(&py, 2);
+    println!("\nworkers {} {}", pids[0], pids[1]);
+    // The one that this reaches is in a loop of Python, the other one waits.
+    let _ = py
+        .exec("builtins", "exec", ("while True: sum(range(9999))",))
+        .no_timeout()
+        .wait();
+}
+
+#[test]
+fn workers_end_when_the_host_is_killed() {
+    let me = std::env::current_exe().unwrap();
+    let mut host = Command::new(me)
+        .args(["--exact", "host_of_orphans", "--nocapture"])
+        .env("SNAKEBRIDGE_TEST_HOST", "1")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(host.stdout.take().unwrap()).lines();
+    let line = lines
+        .map(Result::unwrap)
+        .find(|line| line.starts_with("workers "))
+        .unwrap();
+    let pids: Vec<i32> = line
+        .split(' ')
+        .skip(1)
+        .map(|pid| pid.parse().unwrap())
+        .collect();
+    assert!(pids.iter().all(|pid| is_running(*pid)));
+    kill(host.id().try_into().unwrap());
+    host.wait().unwrap();
+    eventually("both have ended", || {
+        !pids.iter().any(|pid| is_running(*pid))
+    });
+}
+
+#[test]
+fn descriptors_do_not_pile_up() {
+    // Other tests run beside this one, in this process: so it is only the trend that counts.
+    let open_and_close = || {
+        let py = bridge();
+        let pid = worker_pid(&py);
+        kill(pid);
+        eventually("a new worker has come", || {
+            py.call::<i32>("os", "getpid", ())
+                .wait()
+                .is_ok_and(|new| new != pid)
+        });
+    };
+    open_and_close();
+    let before = descriptors();
+    for _ in 0..10 {
+        open_and_close();
+    }
+    let after = descriptors();
+    assert!(
+        after < before + 100,
+        "{before} descriptors before, {after} after ten bridges"
+    );
+}
+
+#[test]
+fn a_bridge_can_be_opened_again_after_a_failure() {
+    let broken = quiet().python("/bin/false").build().unwrap();
+    for _ in 0..3 {
+        let error = broken.ready().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Spawn, "{error:?}");
+    }
+    drop(broken);
+    let py: Bridge = bridge();
+    py.ready().unwrap();
+}

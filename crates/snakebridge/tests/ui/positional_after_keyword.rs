@@ -1,0 +1,3 @@
+fn main() {
+    let _args = snakebridge::args![1, ndigits = 2, 3];
+}

@@ -1,0 +1,220 @@
+//! What workers are like: their interpreter, their surroundings, their output.
+
+mod common;
+
+use std::sync::{Arc, Mutex};
+
+use common::{bridge, bridge_with, builder_with, eventually, quiet};
+use snakebridge::{Bridge, ErrorKind, Output, Ref, Value};
+
+#[test]
+fn surroundings() {
+    let folder = tempfile::tempdir().unwrap();
+    let py = quiet()
+        .env("SNAKEBRIDGE_TEST", "yes")
+        .env_remove("HOME")
+        .current_dir(folder.path())
+        .build()
+        .unwrap();
+    assert_eq!(
+        py.call::<String>("os", "getenv", ("SNAKEBRIDGE_TEST",))
+            .wait()
+            .unwrap(),
+        "yes"
+    );
+    assert!(
+        py.call::<Value>("os", "getenv", ("HOME",))
+            .wait()
+            .unwrap()
+            .is_none()
+    );
+    let current: String = py.call("os", "getcwd", ()).wait().unwrap();
+    assert_eq!(
+        std::path::Path::new(&current),
+        folder.path().canonicalize().unwrap()
+    );
+    let path: Vec<String> = py.get("sys", "path").wait().unwrap();
+    assert!(
+        !path.contains(&String::new()),
+        "the current folder is not on the path: {path:?}"
+    );
+    assert!(
+        !path.iter().any(|entry| entry.contains("snakebridge")),
+        "{path:?}"
+    );
+    let argv: Vec<String> = py.get("sys", "argv").wait().unwrap();
+    assert_eq!(argv, [""]);
+    let stdin: String = py.call("sys", "stdin.read", ()).wait().unwrap();
+    assert_eq!(stdin, "");
+}
+
+#[test]
+fn module_paths_come_first_and_in_order() {
+    let (builder, first) = builder_with("NAME = 'first'\n");
+    let second = tempfile::tempdir().unwrap();
+    std::fs::write(second.path().join("fixture.py"), "NAME = 'second'\n").unwrap();
+    let py = builder.module_path(second.path()).build().unwrap();
+    assert_eq!(py.get::<String>("fixture", "NAME").wait().unwrap(), "first");
+    drop(first);
+}
+
+#[test]
+fn calls_run_on_the_main_thread() {
+    let py = bridge();
+    let main: Ref = py.call("threading", "main_thread", ()).wait().unwrap();
+    let current: Ref = py.call("threading", "current_thread", ()).wait().unwrap();
+    assert!(main.method::<bool>("__eq__", (&current,)).wait().unwrap());
+    let set: Value = py.call("signal", "getsignal", (10,)).wait().unwrap();
+    let _ = set;
+}
+
+#[test]
+fn multiprocessing_works_and_disturbs_nothing() {
+    let (py, _folder) = bridge_with(
+        "import multiprocessing\ndef square(n): return n * n\n\
+         def squares(method):\n    context = multiprocessing.get_context(method)\n    \
+         with context.Pool(2) as pool: return pool.map(square, range(5))\n",
+    );
+    for method in ["fork", "spawn"] {
+        let squares: Vec<i32> = py.call("fixture", "squares", (method,)).wait().unwrap();
+        assert_eq!(squares, [0, 1, 4, 9, 16], "{method}");
+    }
+}
+
+#[test]
+fn output_of_all_kinds_is_given_to_the_handler() {
+    type Seen = Arc<Mutex<(Vec<u8>, Vec<u8>)>>;
+    let seen = Seen::default();
+    let sink = Arc::clone(&seen);
+    let output = Output::Handler(Arc::new(move |piece| {
+        let mut seen = sink.lock().unwrap();
+        match piece.is_stderr {
+            false => seen.0.extend_from_slice(piece.data),
+            true => seen.1.extend_from_slice(piece.data),
+        }
+    }));
+    let py = Bridge::builder().output(output).build().unwrap();
+    py.exec("builtins", "print", ("from Python",))
+        .wait()
+        .unwrap();
+    py.exec(
+        "os",
+        "write",
+        (1, snakebridge::Bytes::from(b"raw\x00\xff\n")),
+    )
+    .wait()
+    .unwrap();
+    py.exec("os", "system", ("echo from a child; echo aside >&2",))
+        .wait()
+        .unwrap();
+    py.exec("warnings", "warn", ("careful",)).wait().unwrap();
+    drop(py);
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.0, b"from Python\nraw\x00\xff\nfrom a child\n");
+    let stderr = String::from_utf8_lossy(&seen.1);
+    assert!(
+        stderr.contains("aside") && stderr.contains("careful"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn much_output_that_nobody_wants() {
+    let py = bridge();
+    py.exec("os", "system", ("yes | head -c 5000000",))
+        .wait()
+        .unwrap();
+    assert_eq!(py.call::<i64>("builtins", "abs", (-1,)).wait().unwrap(), 1);
+}
+
+#[test]
+fn modules_that_are_imported_by_another_thread() {
+    let folder = tempfile::tempdir().unwrap();
+    let (py, _folder) = bridge_with(
+        "import threading, sys\ndef begin():\n    \
+         threading.Thread(target=lambda: __import__('slow'), daemon=True).start()\n    \
+         while 'slow' not in sys.modules: pass\n",
+    );
+    std::fs::write(
+        _folder.path().join("slow.py"),
+        "import time\ntime.sleep(0.2)\ndef ready(): return 'ready'\n",
+    )
+    .unwrap();
+    py.exec("fixture", "begin", ()).wait().unwrap();
+    assert_eq!(
+        py.call::<String>("slow", "ready", ()).wait().unwrap(),
+        "ready"
+    );
+    drop(folder);
+}
+
+#[test]
+fn names_are_looked_up_each_time() {
+    let (py, _folder) = bridge_with("def version(): return 1\n");
+    assert_eq!(py.call::<i32>("fixture", "version", ()).wait().unwrap(), 1);
+    let code = "import fixture; fixture.version = lambda: 2";
+    py.exec("builtins", "exec", (code,)).wait().unwrap();
+    assert_eq!(py.call::<i32>("fixture", "version", ()).wait().unwrap(), 2);
+    py.exec(
+        "builtins",
+        "exec",
+        ("import sys; del sys.modules['fixture']",),
+    )
+    .wait()
+    .unwrap();
+    assert_eq!(py.call::<i32>("fixture", "version", ()).wait().unwrap(), 1);
+}
+
+#[test]
+fn the_python_says_what_it_is() {
+    let py = bridge();
+    let info = py.ready().unwrap();
+    let executable: String = py.get("sys", "executable").wait().unwrap();
+    assert_eq!(info.executable.to_str(), Some(executable.as_str()));
+    assert_eq!(
+        info.version,
+        py.call::<String>("platform", "python_version", ())
+            .wait()
+            .unwrap()
+    );
+    assert_eq!(info.implementation, "cpython");
+    assert!(!info.origin.is_empty());
+}
+
+#[test]
+fn another_version_than_the_wanted_one_is_not_taken() {
+    let error = match quiet().python("3.999").build() {
+        Ok(py) => py.ready().unwrap_err(),
+        Err(error) => error,
+    };
+    assert!(
+        matches!(error.kind(), ErrorKind::Incompatible | ErrorKind::Spawn),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("3.999"), "{error}");
+}
+
+#[test]
+fn a_start_that_failed_is_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let python = folder.path().join("python");
+    let script = |text: &str| {
+        std::fs::write(&python, text).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&python, mode).unwrap();
+    };
+    let real = bridge().ready().unwrap().executable;
+    script("#!/bin/sh\necho 'out of order' >&2\nexit 1\n");
+    let py = quiet().python(python.to_str().unwrap()).build().unwrap();
+    let error = py.ready().unwrap_err();
+    assert!(error.to_string().contains("out of order"), "{error}");
+    let beside = folder.path().join("new");
+    std::fs::write(
+        &beside,
+        format!("#!/bin/sh\nexec '{}' \"$@\"\n", real.display()),
+    )
+    .unwrap();
+    std::fs::set_permissions(&beside, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::rename(&beside, &python).unwrap();
+    eventually("it works now", || py.ready().is_ok());
+}
