@@ -56,6 +56,8 @@ mod scope;
 mod session;
 pub mod types;
 pub mod value;
+#[cfg(test)]
+mod vectors;
 
 pub use args::{Args, IntoArgs};
 pub use bridge::Bridge;
