@@ -132,7 +132,7 @@ mod tests {
         #[test]
         fn agrees_with_i128(value: i128) {
             let text = value.to_string();
-            prop_assert_eq!(int_to_decimal(&value.to_le_bytes()), text.clone());
+            prop_assert_eq!(int_to_decimal(&value.to_le_bytes()), text.as_str());
             let bytes = int_from_decimal(&text).unwrap();
             let mut wide = [if value < 0 { 0xff } else { 0 }; 16];
             let len = bytes.len().min(16);

@@ -102,13 +102,13 @@ impl<'a> Tape<'a> {
     pub fn scan_ref(body: &'a [u8], limits: Limits) -> Result<Self, DecodeError> {
         let mut tape = Self::scan(body, limits)?;
         let number = tape.nodes.len() as u32;
-        if let Node::Tuple(Runs { first, .. }) = tape.root {
-            if tape.ref_parts(first).is_some() {
-                tape.root = Node::Special(Marker::Ref, first);
-                tape.nodes.push(tape.root);
-                tape.refs.push(number);
-                return Ok(tape);
-            }
+        if let Node::Tuple(Runs { first, .. }) = tape.root
+            && tape.ref_parts(first).is_some()
+        {
+            tape.root = Node::Special(Marker::Ref, first);
+            tape.nodes.push(tape.root);
+            tape.refs.push(number);
+            return Ok(tape);
         }
         Err(DecodeError::malformed("the reply is no ref"))
     }

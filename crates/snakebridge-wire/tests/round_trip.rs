@@ -1,5 +1,7 @@
 //! What is written is what is read, for every shape of serde's data model.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -24,8 +26,8 @@ enum Tree {
     Leaf,
     Number(i64),
     Pair(u8, Option<String>),
-    Branch { left: Box<Tree>, right: Vec<Tree> },
-    Map(BTreeMap<String, Tree>),
+    Branch { left: Box<Self>, right: Vec<Self> },
+    Map(BTreeMap<String, Self>),
 }
 
 fn tree() -> impl Strategy<Value = Tree> {

@@ -178,11 +178,11 @@ impl Surroundings {
         let pyenv = self
             .var("PYENV_ROOT")
             .map(Path::to_owned)
-            .or(home.map(|h| h.join(".pyenv")));
+            .or_else(|| home.map(|h| h.join(".pyenv")));
         let data = self
             .var(DATA_HOME)
             .map(Path::to_owned)
-            .or(home.map(|h| h.join(".local/share")));
+            .or_else(|| home.map(|h| h.join(".local/share")));
         let mut out = Vec::new();
         for (folder, manager) in [
             (pyenv.map(|p| p.join("versions")), "pyenv"),

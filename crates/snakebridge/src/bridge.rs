@@ -195,10 +195,9 @@ impl Bridge {
     /// Does nothing on the handle of a [`Session`](crate::Session).
     pub fn release_auto_session(&self) {
         if let (HomeSession::Automatic(auto), Ok(engine)) = (&self.home.session, self.home.engine())
+            && let Some(session) = auto.take()
         {
-            if let Some(session) = auto.take() {
-                close_session(engine, &session);
-            }
+            close_session(engine, &session);
         }
     }
 
@@ -210,10 +209,10 @@ impl Bridge {
         };
         if let Some(session) = engine.sessions.remove(id) {
             close_session(engine, &session);
-        } else if let HomeSession::Automatic(auto) = &self.home.session {
-            if let Some(session) = auto.take_if(id) {
-                close_session(engine, &session);
-            }
+        } else if let HomeSession::Automatic(auto) = &self.home.session
+            && let Some(session) = auto.take_if(id)
+        {
+            close_session(engine, &session);
         }
     }
 

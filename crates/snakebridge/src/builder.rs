@@ -187,11 +187,11 @@ fn find(wanted: Option<&Wanted>) -> Result<Vec<Candidate>> {
         };
         return Err(Error::new(ErrorKind::Spawn, message).with_hint(hint));
     }
-    if let ([only], Some(Wanted::Path(_))) = (&candidates[..], wanted) {
-        if !only.path.exists() {
-            let message = format!("there is no Python at `{}`", only.path.display());
-            return Err(Error::new(ErrorKind::Spawn, message).with_hint(hint));
-        }
+    if let ([only], Some(Wanted::Path(_))) = (&candidates[..], wanted)
+        && !only.path.exists()
+    {
+        let message = format!("there is no Python at `{}`", only.path.display());
+        return Err(Error::new(ErrorKind::Spawn, message).with_hint(hint));
     }
     Ok(candidates)
 }

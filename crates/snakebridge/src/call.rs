@@ -269,7 +269,7 @@ impl Draft {
             let message = format!("{what} cannot be sent: {error}");
             self.call
                 .error
-                .get_or_insert(Error::new(ErrorKind::Encode, message));
+                .get_or_insert_with(|| Error::new(ErrorKind::Encode, message));
         }
         self
     }

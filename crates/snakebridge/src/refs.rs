@@ -127,10 +127,6 @@ impl Ref {
     }
 
     /// `len(object)`.
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "it is a call of Python, not a property"
-    )]
     pub fn len(&self) -> Call<usize> {
         Draft::on_ref(Kind::Len, self)
             .operation("the length")

@@ -56,7 +56,7 @@ fn shutdown_ends_calls_that_wait_and_calls_that_run() {
     std::thread::scope(|scope| {
         let running = scope.spawn(|| py.exec("time", "sleep", (300,)).wait());
         let waiting = scope.spawn(|| py.exec("time", "sleep", (300,)).wait());
-        common::eventually("the worker is busy", || {
+        eventually("the worker is busy", || {
             let call = py
                 .exec("os", "getpid", ())
                 .timeout(Duration::from_millis(1));

@@ -1,6 +1,8 @@
 //! What happens when workers die, hang or misbehave: the call at hand gets a typed error, and the
 //! next one works.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 mod common;
 
 use std::time::{Duration, Instant};

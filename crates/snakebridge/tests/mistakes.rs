@@ -1,5 +1,7 @@
 //! The messages that newcomers meet first, word by word. A change here is a change for users.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 mod common;
 
 use std::collections::HashMap;

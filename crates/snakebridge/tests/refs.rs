@@ -1,5 +1,7 @@
 //! Refs and sessions: what lives how long, and where.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 mod common;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Values there and back: nothing is lost, nothing is changed.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 mod common;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -290,6 +292,7 @@ fn refs_inside_of_everything() {
     }
     #[derive(Debug, Deserialize)]
     #[serde(untagged)]
+    #[expect(dead_code, reason = "only which variant it is matters")]
     enum Either {
         Number(i64),
         Object(Ref),

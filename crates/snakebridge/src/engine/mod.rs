@@ -206,11 +206,11 @@ impl Engine {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if let Some(supervisor) = supervisor {
-            if supervisor.thread().id() != std::thread::current().id() {
-                // A panic there was printed by the thread itself, and there is nothing to undo.
-                let _ = supervisor.join();
-            }
+        if let Some(supervisor) = supervisor
+            && supervisor.thread().id() != std::thread::current().id()
+        {
+            // A panic there was printed by the thread itself, and there is nothing to undo.
+            let _ = supervisor.join();
         }
     }
 }

@@ -173,10 +173,10 @@ impl Supervisor {
     }
 
     fn start_again(&mut self, slot: u32) {
-        if self.workers[slot as usize].is_none() {
-            if let Some(key) = self.shared.placement.current(slot) {
-                self.start_slot(key);
-            }
+        if self.workers[slot as usize].is_none()
+            && let Some(key) = self.shared.placement.current(slot)
+        {
+            self.start_slot(key);
         }
     }
 
@@ -206,7 +206,7 @@ impl Supervisor {
                 }),
             }
         }
-        let error = self.start_error(failures);
+        let error = self.start_error(&failures);
         self.shared.placement.failed(key, &error);
     }
 
@@ -267,7 +267,7 @@ impl Supervisor {
         }
     }
 
-    fn start_error(&self, failures: Vec<Failure>) -> Error {
+    fn start_error(&self, failures: &[Failure]) -> Error {
         let all_incompatible = failures.iter().all(|f| f.kind == ErrorKind::Incompatible);
         let kind = match all_incompatible && !failures.is_empty() {
             true => ErrorKind::Incompatible,

@@ -1,6 +1,7 @@
 //! What the tests share: bridges that print nothing, and modules for Python to import.
 
 #![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::time::{Duration, Instant};
 
