@@ -271,3 +271,24 @@ fn nothing_is_kept_alive_while_a_lane_waits() {
     drop(thing);
     eventually("the object is gone", || mark.exists());
 }
+
+#[test]
+fn a_destructor_that_hangs_does_not_hold_up_the_bridge() {
+    let (builder, _folder) = common::builder_with(
+        "import time\nclass Slow:\n    def __del__(self): time.sleep(0.02)\n\
+         def slow(n): return [Slow() for _ in range(n)]\n",
+    );
+    let py = builder.build().unwrap();
+    let slow: Vec<Ref> = py.call("fixture", "slow", (40_000,)).wait().unwrap();
+    drop(slow);
+    // The worker will be busy with destructors for minutes. It is the supervisor that ends it, so
+    // that must not wait for destructors itself.
+    let limit = Duration::from_millis(50);
+    let error = py
+        .exec("gc", "collect", ())
+        .timeout(limit)
+        .wait()
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(py.call::<i64>("builtins", "abs", (-1,)).wait().unwrap(), 1);
+}

@@ -78,9 +78,13 @@ impl Lane {
         &self.reply
     }
 
-    /// Writes releases alone, as far as they fit without waiting. They have no reply.
-    pub(crate) fn write_releases(&self, releases: &[u8]) -> Result<(), LaneError> {
-        self.write(releases, &[], None)
+    /// Writes a short frame that has no reply. False if there is no room for it at the moment.
+    pub(crate) fn write_at_once(&self, frame: &[u8]) -> Result<bool, LaneError> {
+        match rustix::io::write(&self.request, frame) {
+            Ok(count) if count == frame.len() => Ok(true),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(false),
+            Ok(_) | Err(_) => Err(LaneError::Lost),
+        }
     }
 
     fn write(

@@ -16,7 +16,7 @@ use snakebridge_worker::interpreter::{Version, Wanted};
 
 use super::lane::Lane;
 use super::output::{Pump, Source, Tail};
-use super::placement::Loss;
+use super::placement::{Grant, Loss};
 use super::{Command, GRACE, PythonInfo, START_LIMIT, Shared, WorkerKey, platform, spawn};
 use crate::error::{Error, ErrorKind};
 
@@ -90,8 +90,9 @@ struct Stopping {
 
 /// Refs that are released while no call is made wait this long, so that many go at once.
 const FLUSH_AFTER: Duration = Duration::from_millis(50);
-/// Pairs of numbers in one frame of releases: far below what fits into an empty pipe.
-const RELEASES_AT_ONCE: usize = 1000;
+/// Numbers in one frame of releases. Such a frame has less than 4096 bytes (`PIPE_BUF`), so that it
+/// is written whole or not at all.
+const RELEASES_AT_ONCE: usize = 200;
 /// How long workers may take to end by themselves when the bridge is shut down.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
@@ -483,15 +484,32 @@ impl Supervisor {
                 }
                 return;
             };
-            let sent = grant
-                .releases
-                .chunks(RELEASES_AT_ONCE * 2)
-                .try_for_each(|chunk| grant.lane.write_releases(&release_frame(chunk)));
-            match sent {
-                Ok(()) => self.shared.placement.give_back(grant.worker, grant.lane),
-                Err(_) => self.kill(grant.worker),
+            if self.release(grant).is_none() {
+                // The worker is busy with a destructor, perhaps for long.
+                self.flush_at = Some(Instant::now() + FLUSH_AFTER);
+                return;
             }
         }
+    }
+
+    /// Sends what is to be released, as far as the worker takes it at once; `None` if it does not
+    /// take all.
+    fn release(&mut self, mut grant: Grant) -> Option<()> {
+        let mut sent = 0;
+        for chunk in grant.releases.chunks(RELEASES_AT_ONCE) {
+            match grant.lane.write_at_once(&release_frame(chunk)) {
+                Ok(true) => sent += chunk.len(),
+                Ok(false) => break,
+                Err(_) => {
+                    self.kill(grant.worker);
+                    return Some(());
+                }
+            }
+        }
+        grant.releases.drain(..sent);
+        let all = grant.releases.is_empty();
+        self.shared.placement.give_back_unused(grant);
+        all.then_some(())
     }
 
     // Ending.
@@ -572,7 +590,8 @@ impl Worker {
     }
 
     fn has_ended(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(Some(_)))
+        // An error means that someone else in this program has waited for the process.
+        !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Kills the process and all that it has started, and takes its exit status.
