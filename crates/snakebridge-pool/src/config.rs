@@ -4,10 +4,7 @@ use std::time::Duration;
 
 /// Settings of one pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "filled by one crate, in one place"
-)]
+#[expect(clippy::exhaustive_structs, reason = "filled by one crate, in one place")]
 pub struct PoolConfig {
     /// Workers that are always there.
     pub min: u32,
@@ -30,10 +27,7 @@ pub struct PoolConfig {
 
 /// When a worker is replaced. `None` means never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "filled by one crate, in one place"
-)]
+#[expect(clippy::exhaustive_structs, reason = "filled by one crate, in one place")]
 pub struct Recycle {
     /// After this many calls.
     pub calls: Option<u64>,

@@ -75,12 +75,7 @@ impl World {
         let pools: Vec<PoolConfig> = (0..=dice.below(2)).map(|_| config(&mut dice)).collect();
         let mut scheduler = Scheduler::new(pools.clone());
         let sessions = (0..=dice.below(6))
-            .map(|_| {
-                (
-                    PoolId(dice.below(pools.len() as u64) as u16),
-                    scheduler.open_session(),
-                )
-            })
+            .map(|_| (PoolId(dice.below(pools.len() as u64) as u16), scheduler.open_session()))
             .collect();
         let faults = dice.chance(70);
         let now = Instant::now();
@@ -146,18 +141,14 @@ impl World {
             };
             self.now = self.now.max(next);
             self.scheduler.handle_timeout(self.now);
-            if event.is_some_and(|event| event <= self.now) {
-                if let Some((_, _, event)) = self.events.pop_first() {
-                    self.happen(event);
-                }
+            if event.is_some_and(|event| event <= self.now)
+                && let Some((_, _, event)) = self.events.pop_first()
+            {
+                self.happen(event);
             }
             self.act();
         }
-        assert!(
-            self.alive.is_empty(),
-            "workers are left after the end: {:?}",
-            self.alive
-        );
+        assert!(self.alive.is_empty(), "workers are left after the end: {:?}", self.alive);
     }
 
     fn happen(&mut self, event: Event) {
@@ -173,8 +164,7 @@ impl World {
             }
             Event::Failed(worker) => {
                 if self.alive.remove(&worker) {
-                    self.scheduler
-                        .worker_failed(self.now, worker, "no such interpreter");
+                    self.scheduler.worker_failed(self.now, worker, "no such interpreter");
                 }
             }
             Event::Died(worker) => {
@@ -183,8 +173,7 @@ impl World {
                     self.scheduler.worker_ended(worker);
                     if let Some(call) = self.holding.remove(&worker) {
                         self.answer(call);
-                        self.scheduler
-                            .give_back(self.now, worker, Returned::Damaged, 0);
+                        self.scheduler.give_back(self.now, worker, Returned::Damaged, 0);
                     }
                 }
             }
@@ -217,22 +206,10 @@ impl World {
             1 => Affinity::StrictQueue,
             _ => Affinity::StrictFailFast,
         };
-        let until = self
-            .dice
-            .chance(70)
-            .then(|| self.now + self.dice.millis(500));
-        match self.scheduler.request(Want {
-            pool,
-            session,
-            pinned,
-            affinity,
-            until,
-        }) {
+        let until = self.dice.chance(70).then(|| self.now + self.dice.millis(500));
+        match self.scheduler.request(Want { pool, session, pinned, affinity, until }) {
             Outcome::Granted(worker) => {
-                assert!(
-                    pinned.is_none_or(|pinned| pinned == worker),
-                    "not the worker of the refs"
-                );
+                assert!(pinned.is_none_or(|pinned| pinned == worker), "not the worker of the refs");
                 self.begin(call, worker);
             }
             Outcome::Queued(ticket) => {
@@ -252,10 +229,7 @@ impl World {
     }
 
     fn begin(&mut self, call: u32, worker: WorkerKey) {
-        assert!(
-            self.alive.contains(&worker),
-            "granted a worker that is not there"
-        );
+        assert!(self.alive.contains(&worker), "granted a worker that is not there");
         let other = self.holding.insert(worker, call);
         assert_eq!(other, None, "two calls hold {worker:?}");
         let after = self.dice.millis(60);
@@ -359,11 +333,7 @@ fn config(dice: &mut Dice) -> PoolConfig {
 
 #[test]
 fn every_seed_ends_well() {
-    let number = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .and_then(|text| text.parse::<u64>().ok())
-    };
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     if let Some(seed) = number("SNAKEBRIDGE_SIM_SEED") {
         return World::new(seed).run();
     }

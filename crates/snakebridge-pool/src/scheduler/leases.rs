@@ -11,10 +11,7 @@ pub struct Ticket(u64);
 
 /// Which worker a call goes to, where no ref decides it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "complete by nature: the three of the design"
-)]
+#[expect(clippy::exhaustive_enums, reason = "complete by nature: the three of the design")]
 pub enum Affinity {
     /// The session's worker if it is free, else any.
     #[default]
@@ -27,10 +24,7 @@ pub enum Affinity {
 
 /// What a call asks for.
 #[derive(Clone, Copy, Debug)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "filled by one crate, in one place"
-)]
+#[expect(clippy::exhaustive_structs, reason = "filled by one crate, in one place")]
 pub struct Want {
     /// The pool of the call.
     pub pool: PoolId,
@@ -70,6 +64,8 @@ pub enum Refusal<E> {
     StartFailed(E),
     /// It waited as long as it may.
     TimedOut,
+    /// The session was closed.
+    SessionClosed,
     /// The scheduler was closed.
     Closed,
 }
@@ -103,34 +99,36 @@ impl<E: Clone> Scheduler<E> {
         if self.closed {
             return Outcome::Refused(Refusal::Closed);
         }
+        if !self.sessions.is_open(want.session) {
+            return Outcome::Refused(Refusal::SessionClosed);
+        }
         let needed = match self.choose(&want) {
             Ok(needed) => needed,
             Err(outcome) => return outcome,
         };
-        if needed.is_none() {
-            if let Some(&(_, slot)) = self.pool(want.pool).idle.first() {
-                let worker = self.take(slot);
-                self.settle(want.session, worker);
-                return Outcome::Granted(worker);
-            }
+        if needed.is_none()
+            && let Some(&(_, slot)) = self.pool(want.pool).idle.first()
+        {
+            let worker = self.take(slot);
+            self.settle(want.session, worker);
+            return Outcome::Granted(worker);
         }
         let pool = self.pool(want.pool);
         if pool.waiting >= pool.config.queue_limit {
             return Outcome::Refused(Refusal::Saturated(pool.waiting));
         }
-        if needed.is_none() && !self.grow(want.pool) {
-            if let Some(failure) = self.pool(want.pool).failure.clone() {
-                return Outcome::Refused(Refusal::StartFailed(failure));
-            }
+        if needed.is_none()
+            && !self.grow(want.pool)
+            && let Some(failure) = self.pool(want.pool).failure.clone()
+        {
+            return Outcome::Refused(Refusal::StartFailed(failure));
         }
         Outcome::Queued(self.enqueue(&want, needed))
     }
 
     /// The worker that the call needs, an idle one of those at once, or none in particular.
     fn choose(&mut self, want: &Want) -> Result<Option<WorkerKey>, Outcome<E>> {
-        let home = self
-            .home_of(want.session)
-            .filter(|home| self.is_in(want.pool, *home));
+        let home = self.home_of(want.session).filter(|home| self.is_in(want.pool, *home));
         let Some(worker) = want.pinned.or(home) else {
             return Ok(None);
         };
@@ -208,8 +206,7 @@ impl<E: Clone> Scheduler<E> {
         let slot = &mut self.slots[worker.slot as usize];
         if slot.stage == Stage::Stopping {
             slot.stage = Stage::Busy;
-            self.timers
-                .retain(|(_, timer)| *timer != Timer::Grace(worker));
+            self.timers.retain(|(_, timer)| *timer != Timer::Grace(worker));
             self.free(now, worker.slot);
         }
     }
@@ -243,10 +240,7 @@ impl<E: Clone> Scheduler<E> {
     fn next_for(&mut self, slot: u32) -> Option<Ticket> {
         let waiters = &self.waiters;
         let own = &mut self.slots[slot as usize].queue;
-        while own
-            .front()
-            .is_some_and(|ticket| !waiters.contains_key(ticket))
-        {
+        while own.front().is_some_and(|ticket| !waiters.contains_key(ticket)) {
             own.pop_front();
         }
         let own = own.front().copied();
@@ -255,10 +249,7 @@ impl<E: Clone> Scheduler<E> {
         }
         let pool = self.slots[slot as usize].pool;
         let any = &mut self.pools[usize::from(pool.0)].queue;
-        while any
-            .front()
-            .is_some_and(|ticket| !waiters.contains_key(ticket))
-        {
+        while any.front().is_some_and(|ticket| !waiters.contains_key(ticket)) {
             any.pop_front();
         }
         match (own, any.front().copied()) {
@@ -344,30 +335,17 @@ impl<E: Clone> Scheduler<E> {
     pub(super) fn check_queues(&self) {
         for (number, pool) in self.pools.iter().enumerate() {
             let id = PoolId(number as u16);
-            let waiting = self
-                .waiters
-                .values()
-                .filter(|waiter| waiter.pool == id)
-                .count();
+            let waiting = self.waiters.values().filter(|waiter| waiter.pool == id).count();
             assert_eq!(waiting, pool.waiting, "count of waiting calls");
-            let any = self
-                .waiters
-                .values()
-                .any(|w| w.pool == id && w.needs.is_none());
-            assert!(
-                !any || pool.idle.is_empty(),
-                "a call waits while a worker is idle"
-            );
+            let any = self.waiters.values().any(|w| w.pool == id && w.needs.is_none());
+            assert!(!any || pool.idle.is_empty(), "a call waits while a worker is idle");
             let coming = self.slots_of(id).any(|slot| self.is_coming(slot));
             assert!(!any || coming, "a call waits, and no worker will come");
         }
         for (ticket, waiter) in &self.waiters {
             let queue = match waiter.needs {
                 Some(worker) => {
-                    assert!(
-                        self.is_alive(worker),
-                        "a call waits for a worker that has ended"
-                    );
+                    assert!(self.is_alive(worker), "a call waits for a worker that has ended");
                     let slot = &self.slots[worker.slot as usize];
                     assert!(!slot.is_idle(), "a call waits for a worker that is idle");
                     &slot.queue

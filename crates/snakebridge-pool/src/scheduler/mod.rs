@@ -24,10 +24,7 @@ pub struct PoolId(pub u16);
 
 /// Names one life of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "complete by nature: a place and a count"
-)]
+#[expect(clippy::exhaustive_structs, reason = "complete by nature: a place and a count")]
 pub struct WorkerKey {
     /// The place of the worker; places of all pools are numbered through.
     pub slot: u32,

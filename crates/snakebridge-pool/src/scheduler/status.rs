@@ -48,18 +48,9 @@ impl<E: Clone> Scheduler<E> {
                 Stage::Stopping => WorkerStage::Stopping,
                 Stage::Ending => WorkerStage::Ending,
             };
-            (
-                self.key(number),
-                stage,
-                slot.calls,
-                slot.refs,
-                slot.sessions,
-            )
+            (self.key(number), stage, slot.calls, slot.refs, slot.sessions)
         });
-        PoolStatus {
-            waiting: self.pools[usize::from(pool.0)].waiting,
-            workers: workers.collect(),
-        }
+        PoolStatus { waiting: self.pools[usize::from(pool.0)].waiting, workers: workers.collect() }
     }
 
     /// Number of open sessions.

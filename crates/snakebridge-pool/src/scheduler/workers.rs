@@ -79,10 +79,7 @@ impl Slot {
     }
 
     fn is_live(&self) -> bool {
-        matches!(
-            self.stage,
-            Stage::Starting | Stage::Idle | Stage::Busy | Stage::Stopping
-        )
+        matches!(self.stage, Stage::Starting | Stage::Idle | Stage::Busy | Stage::Stopping)
     }
 }
 
@@ -116,9 +113,7 @@ impl<E: Clone> Scheduler<E> {
         let pool = slot.pool;
         self.timers.insert((now + wait, Timer::Backoff(worker)));
         self.pool(pool).failure = Some(why.clone());
-        let live = self
-            .slots_of(pool)
-            .any(|slot| self.slots[slot as usize].is_live());
+        let live = self.slots_of(pool).any(|slot| self.slots[slot as usize].is_live());
         if !live {
             self.refuse_pool(pool, &why);
         }
@@ -157,14 +152,8 @@ impl<E: Clone> Scheduler<E> {
 
     /// A worker uses this many bytes of memory.
     pub fn measured(&mut self, now: Instant, worker: WorkerKey, bytes: u64) {
-        let limit = self
-            .slots
-            .get(worker.slot as usize)
-            .map(|_| self.config_of(worker.slot));
-        if limit
-            .and_then(|config| config.recycle.bytes)
-            .is_some_and(|limit| bytes > limit)
-        {
+        let limit = self.slots.get(worker.slot as usize).map(|_| self.config_of(worker.slot));
+        if limit.and_then(|config| config.recycle.bytes).is_some_and(|limit| bytes > limit) {
             self.retire(now, worker);
         }
     }
@@ -179,10 +168,7 @@ impl<E: Clone> Scheduler<E> {
     /// The present life of a place.
     #[must_use]
     pub fn key(&self, slot: u32) -> WorkerKey {
-        WorkerKey {
-            slot,
-            generation: self.slots[slot as usize].generation,
-        }
+        WorkerKey { slot, generation: self.slots[slot as usize].generation }
     }
 
     pub(super) fn start(&mut self, slot: u32) {
@@ -193,16 +179,9 @@ impl<E: Clone> Scheduler<E> {
     /// Starts one more worker if calls wait for it. False if none is coming.
     pub(super) fn grow(&mut self, pool: PoolId) -> bool {
         let stage = |slot: u32| self.slots[slot as usize].stage;
-        let live = self
-            .slots_of(pool)
-            .any(|slot| self.slots[slot as usize].is_live());
-        let starting = self
-            .slots_of(pool)
-            .filter(|slot| stage(*slot) == Stage::Starting)
-            .count();
-        let absent = self
-            .slots_of(pool)
-            .find(|slot| stage(*slot) == Stage::Absent);
+        let live = self.slots_of(pool).any(|slot| self.slots[slot as usize].is_live());
+        let starting = self.slots_of(pool).filter(|slot| stage(*slot) == Stage::Starting).count();
+        let absent = self.slots_of(pool).find(|slot| stage(*slot) == Stage::Absent);
         match absent {
             Some(slot) if starting <= self.pools[usize::from(pool.0)].waiting => {
                 self.start(slot);
@@ -246,9 +225,7 @@ impl<E: Clone> Scheduler<E> {
     pub(super) fn end(&mut self, now: Instant, worker: WorkerKey) {
         let grace = self.config_of(worker.slot).grace;
         let sessions = self.slots[worker.slot as usize].sessions;
-        self.pool_of(worker.slot)
-            .idle
-            .remove(&(sessions, worker.slot));
+        self.pool_of(worker.slot).idle.remove(&(sessions, worker.slot));
         self.slots[worker.slot as usize].stage = Stage::Ending;
         self.timers.insert((now + grace, Timer::Grace(worker)));
         self.actions.push_back(Action::End(worker));
@@ -318,10 +295,7 @@ impl<E: Clone> Scheduler<E> {
         }
         let slot = &self.slots[worker.slot as usize];
         let pool = slot.pool;
-        let live = self
-            .slots_of(pool)
-            .filter(|slot| self.slots[*slot as usize].is_live())
-            .count();
+        let live = self.slots_of(pool).filter(|slot| self.slots[*slot as usize].is_live()).count();
         let spare = live > self.config_of(worker.slot).min as usize;
         if spare && slot.refs == 0 {
             self.end(now, worker);
@@ -344,10 +318,7 @@ impl<E: Clone> Scheduler<E> {
     /// Whether the pool has fewer workers than it must have, or than the calls that wait could use.
     fn needs_worker(&self, pool: PoolId) -> bool {
         let entry = &self.pools[usize::from(pool.0)];
-        let live = self
-            .slots_of(pool)
-            .filter(|slot| self.slots[*slot as usize].is_live())
-            .count();
+        let live = self.slots_of(pool).filter(|slot| self.slots[*slot as usize].is_live()).count();
         live < entry.config.min as usize || !entry.queue.is_empty()
     }
 
@@ -377,11 +348,7 @@ impl<E: Clone> Scheduler<E> {
         for (index, slot) in self.slots.iter().enumerate() {
             let pool = &self.pools[usize::from(slot.pool.0)];
             let listed = pool.idle.contains(&(slot.sessions, index as u32));
-            assert_eq!(
-                listed,
-                slot.is_idle() && !slot.draining,
-                "list of idle workers"
-            );
+            assert_eq!(listed, slot.is_idle() && !slot.draining, "list of idle workers");
             let homes = slot.stage != Stage::Absent || slot.sessions == 0;
             assert!(homes, "sessions at home where nobody lives");
             if slot.is_idle() && slot.draining {
