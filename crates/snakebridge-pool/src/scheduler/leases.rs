@@ -76,6 +76,8 @@ pub enum Refusal<E> {
 pub enum Returned {
     /// The reply was read.
     Clean,
+    /// Nothing was sent.
+    Unused,
     /// The call still runs, and nobody waits for it any more.
     Running,
     /// The lane cannot be used any more.
@@ -170,6 +172,15 @@ impl<E: Clone> Scheduler<E> {
         ticket
     }
 
+    /// Takes this worker, if it is idle, for something that is no call.
+    pub fn take_idle(&mut self, worker: WorkerKey) -> bool {
+        let idle = self.is_alive(worker) && self.slots[worker.slot as usize].is_idle();
+        if idle {
+            self.take(worker.slot);
+        }
+        idle
+    }
+
     /// Takes a call out of the queue. A worker that it was granted meanwhile has to be given back.
     pub fn cancel(&mut self, ticket: Ticket) {
         self.forget(ticket);
@@ -185,10 +196,10 @@ impl<E: Clone> Scheduler<E> {
         if slot.stage != Stage::Busy {
             return;
         }
-        slot.calls += 1;
+        slot.calls += u64::from(how != Returned::Unused);
         slot.refs += made;
         match how {
-            Returned::Clean => self.free(now, worker.slot),
+            Returned::Clean | Returned::Unused => self.free(now, worker.slot),
             Returned::Running => {
                 slot.stage = Stage::Stopping;
                 self.timers.insert((now + grace, Timer::Grace(worker)));
@@ -226,7 +237,8 @@ impl<E: Clone> Scheduler<E> {
     /// Gives a worker that is done with a call to the next one, or lets it be idle.
     pub(super) fn free(&mut self, now: Instant, slot: u32) {
         self.check_recycling(now, slot);
-        if self.slots[slot as usize].is_draining() && self.slots[slot as usize].refs == 0 {
+        let held = self.slots[slot as usize].refs > 0 && !self.closed;
+        if self.slots[slot as usize].is_draining() && !held {
             let worker = self.key(slot);
             return self.end(now, worker);
         }

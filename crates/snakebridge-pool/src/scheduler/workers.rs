@@ -165,6 +165,12 @@ impl<E: Clone> Scheduler<E> {
         slot.is_some_and(|slot| slot.generation == worker.generation && slot.stage != Stage::Absent)
     }
 
+    /// The pool of a worker.
+    #[must_use]
+    pub fn pool_of_worker(&self, worker: WorkerKey) -> PoolId {
+        self.slots[worker.slot as usize].pool
+    }
+
     /// The present life of a place.
     #[must_use]
     pub fn key(&self, slot: u32) -> WorkerKey {
