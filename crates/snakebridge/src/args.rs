@@ -88,13 +88,7 @@ impl Args {
     pub fn new() -> Self {
         let mut encoder = Encoder::default();
         encoder.begin_tuple();
-        Self {
-            encoder,
-            refs: Vec::new(),
-            positional: 0,
-            keywords: 0,
-            error: None,
-        }
+        Self { encoder, refs: Vec::new(), positional: 0, keywords: 0, error: None }
     }
 
     /// Adds a positional argument. After a keyword argument it is an error, which the call reports.
@@ -172,10 +166,7 @@ impl fmt::Debug for Args {
 }
 
 fn encode_error(argument: &str, error: &snakebridge_wire::EncodeError) -> Error {
-    Error::new(
-        ErrorKind::Encode,
-        format!("{argument} cannot be sent: {error}"),
-    )
+    Error::new(ErrorKind::Encode, format!("{argument} cannot be sent: {error}"))
 }
 
 /// Arguments written as in a Python call: `args![1, "two", key = 3]`.

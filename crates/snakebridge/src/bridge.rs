@@ -1,10 +1,12 @@
 //! The handle of a running bridge.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use snakebridge_pool::PoolId;
 use snakebridge_wire::Kind;
 use snakebridge_wire::frame::flags;
 
@@ -12,7 +14,7 @@ use crate::args::IntoArgs;
 use crate::builder::BridgeBuilder;
 use crate::call::{Call, Draft};
 use crate::engine::placement::Want;
-use crate::engine::sessions::SessionState;
+use crate::engine::sessions::{SessionState, new_id};
 use crate::engine::{Engine, PythonInfo, START_LIMIT, closed};
 use crate::error::Result;
 use crate::options::{Affinity, CallOptions};
@@ -91,10 +93,7 @@ impl Bridge {
     where
         R: DeserializeOwned + 'static,
     {
-        self.draft(Kind::Call)
-            .function(module, function)
-            .args(args)
-            .finish()
+        self.draft(Kind::Call).function(module, function).args(args).finish()
     }
 
     /// Calls a function for its effect; what it returns stays unread.
@@ -144,11 +143,7 @@ impl Bridge {
     where
         R: DeserializeOwned + 'static,
     {
-        self.draft(Kind::Method)
-            .item("the value", &value)
-            .member(name)
-            .args(args)
-            .finish()
+        self.draft(Kind::Method).item("the value", &value).member(name).args(args).finish()
     }
 
     /// Reads an attribute of a value; see [`method`](Self::method).
@@ -156,22 +151,14 @@ impl Bridge {
     where
         R: DeserializeOwned + 'static,
     {
-        self.draft(Kind::Attr)
-            .item("the value", &value)
-            .member(name)
-            .finish()
+        self.draft(Kind::Attr).item("the value", &value).member(name).finish()
     }
 
     /// A handle of the same bridge with other defaults, in the same session. What `options` says
     /// nothing about stays as it is.
     pub fn with(&self, options: CallOptions) -> Self {
         let defaults = Arc::new(options.or(&self.home.defaults));
-        Self {
-            home: Home {
-                defaults,
-                ..self.home.clone()
-            },
-        }
+        Self { home: Home { defaults, ..self.home.clone() } }
     }
 
     /// Opens a session: a group of refs with one lifetime.
@@ -188,31 +175,32 @@ impl Bridge {
         if let Some(id) = &self.home.defaults.session {
             return Ok(id.to_string());
         }
-        Ok(self.home.session()?.id.to_string())
+        match &self.home.session {
+            HomeSession::Fixed(session) => Ok(session.id.to_string()),
+            HomeSession::Automatic(auto) => {
+                self.home.engine()?;
+                Ok(auto.id().to_string())
+            }
+        }
     }
 
     /// Releases all refs of the automatic session. The next call begins a new one, with another id.
     /// Does nothing on the handle of a [`Session`](crate::Session).
     pub fn release_auto_session(&self) {
-        if let (HomeSession::Automatic(auto), Ok(engine)) = (&self.home.session, self.home.engine())
-            && let Some(session) = auto.take()
-        {
-            close_session(engine, &session);
+        if let HomeSession::Automatic(auto) = &self.home.session {
+            auto.release();
         }
     }
 
-    /// Releases all refs of the session with this id. It is no error if there is none, and the id
-    /// can be used again at once.
+    /// Releases all refs of the session with this id, in all pools. It is no error if there is none,
+    /// and the id can be used again at once.
     pub fn release_session(&self, id: &str) {
-        let Ok(engine) = self.home.engine() else {
-            return;
-        };
-        if let Some(session) = engine.sessions.remove(id) {
-            close_session(engine, &session);
-        } else if let HomeSession::Automatic(auto) = &self.home.session
-            && let Some(session) = auto.take_if(id)
-        {
-            close_session(engine, &session);
+        let Ok(engine) = self.home.engine() else { return };
+        for session in engine.sessions.remove(id) {
+            engine.close_session(&session);
+        }
+        if let HomeSession::Automatic(auto) = &self.home.session {
+            auto.release_if(id);
         }
     }
 
@@ -222,18 +210,12 @@ impl Bridge {
     /// No worker could be started.
     pub fn ready(&self) -> Result<PythonInfo> {
         let engine = self.home.engine()?;
-        let session = self.home.session()?;
-        let want = Want {
-            session: &session,
-            pinned: None,
-            affinity: Affinity::Hint,
-        };
-        let grant = engine.lease(
-            &want,
-            std::time::Instant::now().checked_add(START_LIMIT * 2),
-        )?;
-        engine.shared.placement.give_back_unused(grant);
-        engine.shared.placement.python().ok_or_else(closed)
+        let session = self.home.session(None, None)?;
+        let want = Want { session: &session, pinned: None, affinity: Affinity::Hint.into() };
+        let placement = &engine.shared.placement;
+        let grant = placement.lease(&want, Instant::now().checked_add(START_LIMIT * 2))?;
+        placement.give_back_unused(grant);
+        placement.python(session.pool).ok_or_else(closed)
     }
 
     /// Ends the workers and waits until they have ended. Calls that still run fail, and so does
@@ -246,27 +228,15 @@ impl Bridge {
     }
 
     pub(crate) fn start(engine: Arc<Engine>, defaults: CallOptions) -> Self {
-        let session = HomeSession::Automatic(Arc::new(AutoSession::default()));
-        Self {
-            home: Home {
-                engine: Some(engine),
-                session,
-                defaults: Arc::new(defaults),
-            },
-        }
+        let session = HomeSession::Automatic(Arc::new(AutoSession::new(&engine)));
+        Self { home: Home { engine: Some(engine), session, defaults: Arc::new(defaults) } }
     }
 
     pub(crate) fn in_session(&self, session: &Arc<SessionState>) -> Self {
         let mut defaults = CallOptions::clone(&self.home.defaults);
         defaults.session = None;
         let session = HomeSession::Fixed(Arc::clone(session));
-        Self {
-            home: Home {
-                session,
-                defaults: Arc::new(defaults),
-                ..self.home.clone()
-            },
-        }
+        Self { home: Home { session, defaults: Arc::new(defaults), ..self.home.clone() } }
     }
 
     pub(crate) fn home(&self) -> &Home {
@@ -280,13 +250,11 @@ impl Bridge {
 
 impl fmt::Debug for Bridge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let workers = self
-            .home
-            .engine()
-            .map_or(0, |engine| engine.shared.config.workers);
-        f.debug_struct("Bridge")
-            .field("workers", &workers)
-            .finish_non_exhaustive()
+        let pools: Vec<&str> = match self.home.engine() {
+            Ok(engine) => engine.shared.config.pools.iter().map(|pool| &*pool.name).collect(),
+            Err(_) => Vec::new(),
+        };
+        f.debug_struct("Bridge").field("pools", &pools).finish_non_exhaustive()
     }
 }
 
@@ -298,61 +266,126 @@ impl Home {
         defaults: &Arc<CallOptions>,
     ) -> Self {
         let session = HomeSession::Fixed(Arc::clone(session));
-        Self {
-            engine,
-            session,
-            defaults: Arc::clone(defaults),
-        }
+        Self { engine, session, defaults: Arc::clone(defaults) }
     }
 
     /// The home of calls that have no bridge.
     pub(crate) fn nowhere() -> Self {
-        let session = HomeSession::Automatic(Arc::default());
-        Self {
-            engine: None,
-            session,
-            defaults: Arc::default(),
-        }
+        let session = HomeSession::Automatic(Arc::new(AutoSession::nowhere()));
+        Self { engine: None, session, defaults: Arc::default() }
     }
 
     pub(crate) fn engine(&self) -> Result<&Arc<Engine>> {
         self.engine.as_ref().ok_or_else(closed)
     }
 
-    /// The session of calls that name no other one.
-    pub(crate) fn session(&self) -> Result<Arc<SessionState>> {
-        match (&self.defaults.session, &self.session) {
-            (Some(id), _) => Ok(self.engine()?.sessions.keep(id)),
-            (None, HomeSession::Fixed(session)) => Ok(Arc::clone(session)),
-            (None, HomeSession::Automatic(auto)) => Ok(auto.get(self.engine()?)),
+    /// The pool with this name, else that of the defaults, else the first.
+    pub(crate) fn pool(&self, name: Option<&str>) -> Result<PoolId> {
+        let config = &self.engine()?.shared.config;
+        config.pool_named(name.or(self.defaults.pool.as_deref()))
+    }
+
+    /// The session of a call that has no ref as its receiver.
+    pub(crate) fn session(
+        &self,
+        pool: Option<&str>,
+        id: Option<&Arc<str>>,
+    ) -> Result<Arc<SessionState>> {
+        let engine = self.engine()?;
+        let (sessions, placement) = (&engine.sessions, &engine.shared.placement);
+        if let Some(id) = id.or(self.defaults.session.as_ref()) {
+            return Ok(sessions.keep(placement, self.pool(pool)?, id));
+        }
+        match &self.session {
+            HomeSession::Automatic(auto) => Ok(auto.get(engine, self.pool(pool)?)),
+            HomeSession::Fixed(session) if pool.is_none() => Ok(Arc::clone(session)),
+            HomeSession::Fixed(session) => match self.pool(pool)? {
+                pool if pool == session.pool => Ok(Arc::clone(session)),
+                pool => Ok(sessions.keep(placement, pool, &session.id)),
+            },
+        }
+    }
+
+    /// The session with this id, in the named pool or else in this one.
+    pub(crate) fn named_session(
+        &self,
+        pool: Option<&str>,
+        id: &Arc<str>,
+        other: PoolId,
+    ) -> Result<Arc<SessionState>> {
+        let engine = self.engine()?;
+        let pool = match pool {
+            Some(name) => self.pool(Some(name))?,
+            None => other,
+        };
+        match &self.session {
+            HomeSession::Fixed(session) if session.id == *id && session.pool == pool => {
+                Ok(Arc::clone(session))
+            }
+            _ => Ok(engine.sessions.keep(&engine.shared.placement, pool, id)),
         }
     }
 }
 
-/// The automatic session of a handle and its clones; made with the first call.
+/// The automatic session of a handle and its clones: one id, and a session for each pool that is
+/// used. Ends with the last clone.
+#[derive(Debug)]
+struct AutoSession {
+    engine: Weak<Engine>,
+    state: Mutex<AutoState>,
+}
+
 #[derive(Debug, Default)]
-struct AutoSession(Mutex<Option<Arc<SessionState>>>);
+struct AutoState {
+    /// Made with the first call.
+    id: Option<Arc<str>>,
+    sessions: Vec<Arc<SessionState>>,
+}
 
 impl AutoSession {
-    fn get(&self, engine: &Engine) -> Arc<SessionState> {
-        let mut session = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(session.get_or_insert_with(|| engine.sessions.anonymous("auto")))
+    fn new(engine: &Arc<Engine>) -> Self {
+        Self { engine: Arc::downgrade(engine), state: Mutex::default() }
     }
 
-    fn take(&self) -> Option<Arc<SessionState>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn nowhere() -> Self {
+        Self { engine: Weak::new(), state: Mutex::default() }
     }
 
-    fn take_if(&self, id: &str) -> Option<Arc<SessionState>> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take_if(|session| &*session.id == id)
+    fn get(&self, engine: &Engine, pool: PoolId) -> Arc<SessionState> {
+        let mut state = self.lock();
+        if let Some(session) = state.sessions.iter().find(|session| session.pool == pool) {
+            return Arc::clone(session);
+        }
+        let id = Arc::clone(state.id.get_or_insert_with(|| new_id("auto")));
+        let session = engine.sessions.make(&engine.shared.placement, pool, id);
+        state.sessions.push(Arc::clone(&session));
+        session
+    }
+
+    fn id(&self) -> Arc<str> {
+        Arc::clone(self.lock().id.get_or_insert_with(|| new_id("auto")))
+    }
+
+    fn release(&self) {
+        let AutoState { sessions, .. } = std::mem::take(&mut *self.lock());
+        if let Some(engine) = self.engine.upgrade() {
+            sessions.iter().for_each(|session| engine.close_session(session));
+        }
+    }
+
+    fn release_if(&self, id: &str) {
+        if self.lock().id.as_deref() == Some(id) {
+            self.release();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, AutoState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-pub(crate) fn close_session(engine: &Engine, session: &SessionState) {
-    if session.close() {
-        engine.release_session(session.number);
+impl Drop for AutoSession {
+    fn drop(&mut self) {
+        self.release();
     }
 }

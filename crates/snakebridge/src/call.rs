@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
+use snakebridge_pool::WorkerKey;
 use snakebridge_wire::frame::{HEADER_LEN, flags};
 use snakebridge_wire::{Encoder, Header, Kind};
 
 use crate::args::IntoArgs;
 use crate::bridge::Home;
-use crate::engine::WorkerKey;
 use crate::engine::placement::Want;
 use crate::engine::sessions::SessionState;
 use crate::error::{Error, ErrorKind, Result, Retry};
@@ -48,10 +48,7 @@ pub struct Call<R> {
 
 impl<R> Call<R> {
     pub(crate) fn new(raw: RawCall) -> Self {
-        Self {
-            raw,
-            result: PhantomData,
-        }
+        Self { raw, result: PhantomData }
     }
 
     /// A call that is known to fail.
@@ -78,6 +75,12 @@ impl<R> Call<R> {
     /// Which worker the call goes to. Default: that of the handle, else [`Affinity::Hint`].
     pub fn affinity(mut self, affinity: Affinity) -> Self {
         self.raw.options.affinity = Some(affinity);
+        self
+    }
+
+    /// The pool whose workers carry the call out; see [`CallOptions::pool`].
+    pub fn pool(mut self, name: &str) -> Self {
+        self.raw.options.pool = Some(name.into());
         self
     }
 
@@ -154,9 +157,7 @@ fn read<R: DeserializeOwned + 'static>(answer: &mut Answer) -> Result<R> {
 
 impl<R> fmt::Debug for Call<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call")
-            .field("target", &self.raw.target())
-            .finish_non_exhaustive()
+        f.debug_struct("Call").field("target", &self.raw.target()).finish_non_exhaustive()
     }
 }
 
@@ -177,10 +178,7 @@ pub(crate) struct RawCall {
 /// Where the names for error messages stand in the frame.
 #[derive(Clone, Debug)]
 enum Named {
-    Function {
-        module: Range<usize>,
-        name: Range<usize>,
-    },
+    Function { module: Range<usize>, name: Range<usize> },
     Member(Range<usize>),
     Operation(&'static str),
 }
@@ -196,11 +194,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn want(&self) -> Want<'_> {
-        Want {
-            session: &self.session,
-            pinned: self.pinned,
-            affinity: self.affinity,
-        }
+        Want { session: &self.session, pinned: self.pinned, affinity: self.affinity.into() }
     }
 }
 
@@ -267,9 +261,7 @@ impl Draft {
         self.call.refs.extend(refs);
         if let Err(error) = done {
             let message = format!("{what} cannot be sent: {error}");
-            self.call
-                .error
-                .get_or_insert_with(|| Error::new(ErrorKind::Encode, message));
+            self.call.error.get_or_insert_with(|| Error::new(ErrorKind::Encode, message));
         }
         self
     }
@@ -313,10 +305,14 @@ impl RawCall {
             return Err(error);
         }
         let defaults = &self.home.defaults;
-        let session = match (&self.options.session, &self.receiver) {
-            (Some(id), _) => self.home.engine()?.sessions.keep(id),
-            (None, Some(receiver)) => Arc::clone(receiver.session()),
-            (None, None) => self.home.session()?,
+        let session = match (&self.receiver, &self.options.session, &self.options.pool) {
+            (Some(receiver), None, None) => Arc::clone(receiver.session()),
+            (Some(receiver), session, pool) => {
+                // A ref brings its session and its pool; what is said beside it has to agree.
+                let session = session.as_ref().unwrap_or(&receiver.session().id);
+                self.home.named_session(pool.as_deref(), session, receiver.session().pool)?
+            }
+            (None, session, pool) => self.home.session(pool.as_deref(), session.as_ref())?,
         };
         let mut pinned = None;
         for object in self.receiver.iter().chain(&self.refs) {
@@ -335,40 +331,21 @@ impl RawCall {
             Some(Limit::Never) => None,
             None => Some(DEFAULT_TIMEOUT),
         };
-        let affinity = self
-            .options
-            .affinity
-            .or(defaults.affinity)
-            .unwrap_or_default();
+        let affinity = self.options.affinity.or(defaults.affinity).unwrap_or_default();
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         self.write_header(session.number);
-        Ok(Plan {
-            session,
-            pinned,
-            affinity,
-            deadline,
-            limit,
-        })
+        Ok(Plan { session, pinned, affinity, deadline, limit })
     }
 
     fn write_header(&mut self, session: u32) {
         let len = (self.frame.len() - HEADER_LEN) as u64;
-        let header = Header {
-            kind: self.kind,
-            flags: self.flags,
-            session,
-            len,
-        };
+        let header = Header { kind: self.kind, flags: self.flags, session, len };
         self.frame[..HEADER_LEN].copy_from_slice(&header.to_bytes());
     }
 
     /// Adds to an error what was called, and whether it may be repeated.
     fn explain(&self, error: Error) -> Error {
-        let idempotent = self
-            .options
-            .idempotent
-            .or(self.home.defaults.idempotent)
-            .unwrap_or(false);
+        let idempotent = self.options.idempotent.or(self.home.defaults.idempotent).unwrap_or(false);
         let error = match error.retry() {
             Retry::IfIdempotent if idempotent => error.with_retry(Retry::Safe),
             _ => error,
@@ -384,10 +361,7 @@ impl RawCall {
             let bytes = self.frame.get(range.clone()).unwrap_or_default();
             String::from_utf8_lossy(bytes).into_owned()
         };
-        let owner = self
-            .receiver
-            .as_ref()
-            .map_or("", |receiver| receiver.type_name());
+        let owner = self.receiver.as_ref().map_or("", |receiver| receiver.type_name());
         match &self.named {
             Named::Function { module, name } => format!("{}.{}", text(module), text(name)),
             Named::Member(name) => format!("{owner}.{}", text(name)),
@@ -398,11 +372,7 @@ impl RawCall {
 }
 
 fn two_workers() -> Error {
-    Error::new(
-        ErrorKind::Misuse,
-        "the refs of the call live on different workers",
-    )
-    .with_hint(
+    Error::new(ErrorKind::Misuse, "the refs of the call live on different workers").with_hint(
         "make them in one session with `Affinity::StrictQueue`, so that they are on one worker",
     )
 }

@@ -1,9 +1,11 @@
 //! Making a call: a lane, the request, the reply.
 
+use std::cell::Cell;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
+use snakebridge_pool::WorkerKey;
 use snakebridge_wire::frame::HEADER_LEN;
 use snakebridge_wire::reply::{Fault, FaultCode};
 use snakebridge_wire::{DecodeError, DecodeErrorKind, Frame, Header, Kind, Limits, Tape};
@@ -12,7 +14,7 @@ use crate::call::{Plan, RawCall};
 use crate::engine::lane::{Lane, LaneError};
 use crate::engine::placement::{Grant, Loss};
 use crate::engine::sessions::SessionState;
-use crate::engine::{Command, Engine, WorkerKey, supervisor};
+use crate::engine::{Engine, WorkerId, supervisor};
 use crate::error::{Error, ErrorKind, PythonError, Result};
 use crate::options::CallOptions;
 use crate::refs::Ref;
@@ -21,7 +23,7 @@ use crate::scope;
 /// Sends the request and waits for its reply.
 pub(crate) fn run(call: &mut RawCall, plan: &Plan) -> Result<Answer> {
     let engine = Arc::clone(call.home.engine()?);
-    let grant = engine.lease(&plan.want(), plan.deadline)?;
+    let grant = engine.shared.placement.lease(&plan.want(), plan.deadline)?;
     let mut answer = Answer::new(engine, grant, plan, &call.home.defaults);
     answer.send(&call.frame)?;
     match answer.reply()?.header.kind {
@@ -43,6 +45,8 @@ pub(crate) struct Answer {
     lane: Option<Box<Lane>>,
     releases: Vec<u64>,
     state: LaneState,
+    /// Refs that were made of the reply.
+    made: Cell<u64>,
     session: Arc<SessionState>,
     defaults: Arc<CallOptions>,
     deadline: Option<Instant>,
@@ -70,6 +74,7 @@ impl Answer {
             lane: Some(grant.lane),
             releases: grant.releases,
             state: LaneState::Quiet,
+            made: Cell::new(0),
             session: Arc::clone(&plan.session),
             defaults: Arc::clone(defaults),
             deadline: plan.deadline,
@@ -83,8 +88,7 @@ impl Answer {
             Ok(value) => Ok(value),
             Err(error) if matches!(error.kind(), DecodeErrorKind::Careful(_)) => {
                 self.ask_again()?;
-                self.decode_reply()
-                    .map_err(|error| self.decode_error(&error))
+                self.decode_reply().map_err(|error| self.decode_error(&error))
             }
             Err(error) => Err(self.decode_error(&error)),
         }
@@ -120,20 +124,12 @@ impl Answer {
 
     fn make_refs(&self, tape: &Tape<'_>) -> Vec<Ref> {
         let engine: Weak<Engine> = Arc::downgrade(&self.engine);
+        self.made.set(self.made.get() + tape.ref_count() as u64);
         tape.refs()
             .map(|(id, module, qualname, traits)| {
                 let (engine, session) = (engine.clone(), Arc::clone(&self.session));
                 let defaults = Arc::clone(&self.defaults);
-                Ref::new(
-                    engine,
-                    session,
-                    defaults,
-                    self.worker,
-                    id,
-                    module,
-                    qualname,
-                    traits,
-                )
+                Ref::new(engine, session, defaults, self.worker, id, module, qualname, traits)
             })
             .collect()
     }
@@ -143,12 +139,7 @@ impl Answer {
         if let Some(lane) = &mut self.lane {
             lane.finish();
         }
-        let header = Header {
-            kind: Kind::Again,
-            flags: 0,
-            session: self.session.number,
-            len: 0,
-        };
+        let header = Header { kind: Kind::Again, flags: 0, session: self.session.number, len: 0 };
         let frame: [u8; HEADER_LEN] = header.to_bytes();
         self.send(&frame)
     }
@@ -181,13 +172,13 @@ impl Answer {
         match error {
             LaneError::TimeoutAfter => {
                 Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}"))
-                    .with_worker(self.worker.id())
+                    .with_worker(WorkerId(self.worker.slot))
                     .with_hint("allow it more time with `.timeout(..)` or `.no_timeout()`")
             }
             LaneError::TimeoutBefore => {
                 self.state = LaneState::Damaged;
                 let message = format!("the worker did not take the request within {limit:?}");
-                Error::new(ErrorKind::Timeout, message).with_worker(self.worker.id())
+                Error::new(ErrorKind::Timeout, message).with_worker(WorkerId(self.worker.slot))
             }
             LaneError::Frame(error) => {
                 self.state = LaneState::Damaged;
@@ -195,12 +186,8 @@ impl Answer {
             }
             LaneError::Lost => {
                 self.lane = None;
-                self.engine.shared.send(Command::Kill(self.worker));
-                let loss = self
-                    .engine
-                    .shared
-                    .placement
-                    .loss_of(self.worker, LOSS_LIMIT);
+                self.engine.shared.placement.give_back_damaged(self.worker);
+                let loss = self.engine.shared.placement.loss_of(self.worker, LOSS_LIMIT);
                 worker_lost(self.worker, loss.as_deref())
             }
         }
@@ -215,7 +202,7 @@ impl Answer {
                 })
         });
         match error {
-            Ok(python) => Error::raised(python).with_worker(self.worker.id()),
+            Ok(python) => Error::raised(python).with_worker(WorkerId(self.worker.slot)),
             Err(error) => error,
         }
     }
@@ -239,19 +226,16 @@ impl Answer {
             }
             _ => self.protocol(&fault.text),
         };
-        error.with_worker(self.worker.id())
+        error.with_worker(WorkerId(self.worker.slot))
     }
 
     fn decode_error(&self, error: &DecodeError) -> Error {
         let out = match error.kind() {
             DecodeErrorKind::Malformed => self.protocol(&error.to_string()),
-            _ => Error::new(
-                ErrorKind::Decode,
-                format!("the result does not fit: {error}"),
-            ),
+            _ => Error::new(ErrorKind::Decode, format!("the result does not fit: {error}")),
         };
         let message = error.message();
-        let out = out.with_worker(self.worker.id());
+        let out = out.with_worker(WorkerId(self.worker.slot));
         if message.contains("found a ref to") {
             out.with_hint("ask for a `Ref`, or convert the object in Python first")
         } else if message.contains("expected a ref, found") {
@@ -264,47 +248,30 @@ impl Answer {
     }
 
     fn protocol(&self, what: &str) -> Error {
-        Error::new(
-            ErrorKind::Protocol,
-            format!("the worker broke the protocol: {what}"),
-        )
-        .with_worker(self.worker.id())
-        .with_hint("please report this as a bug of snakebridge")
+        Error::new(ErrorKind::Protocol, format!("the worker broke the protocol: {what}"))
+            .with_worker(WorkerId(self.worker.slot))
+            .with_hint("please report this as a bug of snakebridge")
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        let Some(mut lane) = self.lane.take() else {
-            return;
-        };
-        let worker = self.worker;
+        let Some(mut lane) = self.lane.take() else { return };
+        let (placement, worker) = (&self.engine.shared.placement, self.worker);
         match self.state {
-            LaneState::Quiet if lane.finish() => {
-                self.engine.shared.placement.give_back(worker, lane);
-            }
+            LaneState::Quiet if lane.finish() => placement.give_back(worker, lane, self.made.get()),
             LaneState::Waiting => {
-                let session = self.session.number;
-                self.engine.shared.send(Command::Stop {
-                    worker,
-                    session,
-                    lane,
-                });
+                placement.give_back_running(worker, self.session.number, lane);
             }
-            LaneState::Quiet | LaneState::Damaged => {
-                self.engine.shared.send(Command::Kill(worker));
-            }
+            LaneState::Quiet | LaneState::Damaged => placement.give_back_damaged(worker),
         }
     }
 }
 
 fn worker_lost(worker: WorkerKey, loss: Option<&Loss>) -> Error {
     let how = loss.map_or_else(|| "ended".to_owned(), Loss::describe);
-    let error = Error::new(
-        ErrorKind::WorkerLost,
-        format!("the worker {how} during the call"),
-    )
-    .with_worker(worker.id());
+    let error = Error::new(ErrorKind::WorkerLost, format!("the worker {how} during the call"))
+        .with_worker(WorkerId(worker.slot));
     match loss {
         Some(loss) if !loss.stderr.is_empty() => error.with_source(LastWords(loss.stderr.clone())),
         _ => error,

@@ -39,10 +39,7 @@ impl Bridge {
 /// # Errors
 /// It could not be started; the same error each time.
 pub fn bridge() -> Result<&'static Bridge> {
-    DEFAULT
-        .get_or_init(Bridge::new)
-        .as_ref()
-        .map_err(Clone::clone)
+    DEFAULT.get_or_init(Bridge::new).as_ref().map_err(Clone::clone)
 }
 
 /// [`Bridge::call`] on the default [`bridge`].

@@ -51,6 +51,7 @@ pub mod error;
 mod exchange;
 mod global;
 mod options;
+mod pool;
 mod refs;
 mod scope;
 mod session;
@@ -70,6 +71,7 @@ pub use engine::{PythonInfo, WorkerId};
 pub use error::{Error, ErrorKind, PythonError, Result, Retry};
 pub use global::{bridge, call, exec, get};
 pub use options::{Affinity, CallOptions};
+pub use pool::Pool;
 pub use refs::Ref;
 pub use session::{Session, SessionBuilder};
 #[doc(inline)]

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use snakebridge_pool::Affinity as Placed;
+
 /// Which worker a call goes to, where it is not decided by a ref.
 ///
 /// A call with a ref, as the receiver or anywhere in its arguments, always goes to the worker that
@@ -18,6 +20,16 @@ pub enum Affinity {
     /// The session's worker; fails with [`ErrorKind::Busy`](crate::ErrorKind::Busy) if it is not
     /// free.
     StrictFailFast,
+}
+
+impl From<Affinity> for Placed {
+    fn from(affinity: Affinity) -> Self {
+        match affinity {
+            Affinity::Hint => Self::Hint,
+            Affinity::StrictQueue => Self::StrictQueue,
+            Affinity::StrictFailFast => Self::StrictFailFast,
+        }
+    }
 }
 
 /// How long a call may take.
@@ -48,6 +60,7 @@ pub struct CallOptions {
     pub(crate) limit: Option<Limit>,
     pub(crate) affinity: Option<Affinity>,
     pub(crate) session: Option<Arc<str>>,
+    pub(crate) pool: Option<Arc<str>>,
     pub(crate) idempotent: Option<bool>,
 }
 
@@ -83,6 +96,13 @@ impl CallOptions {
         self
     }
 
+    /// The pool whose workers carry calls out. Default: the first one. Calls on a ref always go to
+    /// the pool of the ref.
+    pub fn pool(mut self, name: &str) -> Self {
+        self.pool = Some(name.into());
+        self
+    }
+
     /// Whether calls may be carried out twice without harm. Default: no. Shows in
     /// [`Error::retry`](crate::Error::retry).
     pub fn idempotent(mut self, yes: bool) -> Self {
@@ -96,6 +116,7 @@ impl CallOptions {
             limit: self.limit.or(other.limit),
             affinity: self.affinity.or(other.affinity),
             session: self.session.or_else(|| other.session.clone()),
+            pool: self.pool.or_else(|| other.pool.clone()),
             idempotent: self.idempotent.or(other.idempotent),
         }
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use serde::de::{self, Deserialize, DeserializeOwned, Deserializer};
 use serde::ser::{Error as _, Serialize, Serializer};
+use snakebridge_pool::WorkerKey;
 use snakebridge_wire::reply::traits;
 use snakebridge_wire::{Kind, token};
 
@@ -13,7 +14,7 @@ use crate::args::IntoArgs;
 use crate::bridge::Home;
 use crate::call::{Call, Draft};
 use crate::engine::sessions::SessionState;
-use crate::engine::{Engine, WorkerId, WorkerKey};
+use crate::engine::{Engine, WorkerId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::CallOptions;
 use crate::scope;
@@ -60,10 +61,7 @@ impl Ref {
     where
         R: DeserializeOwned + 'static,
     {
-        Draft::on_ref(Kind::Method, self)
-            .member(name)
-            .args(args)
-            .finish()
+        Draft::on_ref(Kind::Method, self).member(name).args(args).finish()
     }
 
     /// Reads an attribute: `object.name`.
@@ -76,10 +74,7 @@ impl Ref {
 
     /// Writes an attribute: `object.name = value`.
     pub fn set_attr(&self, name: &str, value: impl Serialize) -> Call<()> {
-        Draft::on_ref(Kind::SetAttr, self)
-            .member(name)
-            .item("the value", &value)
-            .finish()
+        Draft::on_ref(Kind::SetAttr, self).member(name).item("the value", &value).finish()
     }
 
     /// Deletes an attribute: `del object.name`.
@@ -92,10 +87,7 @@ impl Ref {
     where
         R: DeserializeOwned + 'static,
     {
-        Draft::on_ref(Kind::Item, self)
-            .operation("an item")
-            .item("the key", &key)
-            .finish()
+        Draft::on_ref(Kind::Item, self).operation("an item").item("the key", &key).finish()
     }
 
     /// Writes an item: `object[key] = value`.
@@ -109,10 +101,7 @@ impl Ref {
 
     /// Deletes an item: `del object[key]`.
     pub fn del_item(&self, key: impl Serialize) -> Call<()> {
-        Draft::on_ref(Kind::DelItem, self)
-            .operation("an item")
-            .item("the key", &key)
-            .finish()
+        Draft::on_ref(Kind::DelItem, self).operation("an item").item("the key", &key).finish()
     }
 
     /// Calls the object itself: `object(*args)`.
@@ -120,49 +109,33 @@ impl Ref {
     where
         R: DeserializeOwned + 'static,
     {
-        Draft::on_ref(Kind::Invoke, self)
-            .operation("a call")
-            .args(args)
-            .finish()
+        Draft::on_ref(Kind::Invoke, self).operation("a call").args(args).finish()
     }
 
     /// `len(object)`.
     pub fn len(&self) -> Call<usize> {
-        Draft::on_ref(Kind::Len, self)
-            .operation("the length")
-            .finish()
+        Draft::on_ref(Kind::Len, self).operation("the length").finish()
     }
 
     /// `item in object`.
     pub fn contains(&self, item: impl Serialize) -> Call<bool> {
-        Draft::on_ref(Kind::Contains, self)
-            .operation("membership")
-            .item("the item", &item)
-            .finish()
+        Draft::on_ref(Kind::Contains, self).operation("membership").item("the item", &item).finish()
     }
 
     /// `str(object)`.
     pub fn str(&self) -> Call<String> {
-        Draft::on_ref(Kind::Str, self)
-            .operation("the text")
-            .finish()
+        Draft::on_ref(Kind::Str, self).operation("the text").finish()
     }
 
     /// `repr(object)`.
     pub fn repr(&self) -> Call<String> {
-        Draft::on_ref(Kind::Repr, self)
-            .operation("the repr")
-            .finish()
+        Draft::on_ref(Kind::Repr, self).operation("the repr").finish()
     }
 
     /// Name of the object's class: `PosixPath`. Known without asking Python.
     #[must_use]
     pub fn type_name(&self) -> &str {
-        self.0
-            .qualname
-            .rsplit('.')
-            .next()
-            .unwrap_or(&self.0.qualname)
+        self.0.qualname.rsplit('.').next().unwrap_or(&self.0.qualname)
     }
 
     /// Qualified name of the object's class within its module: `Outer.Inner`.
@@ -210,7 +183,7 @@ impl Ref {
     /// The worker that holds the object.
     #[must_use]
     pub fn worker_id(&self) -> WorkerId {
-        self.0.worker.id()
+        WorkerId(self.0.worker.slot)
     }
 
     /// Releases the object now, for all clones: using one of them is an error from here on. Python
@@ -220,14 +193,11 @@ impl Ref {
             return;
         }
         if let Some(engine) = self.0.engine.upgrade() {
-            engine.release(self.0.worker, self.0.session.number, self.0.id);
+            engine.release(self.0.worker, &self.0.session, self.0.id);
         }
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the one place where a ref is made"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "the one place where a ref is made")]
     pub(crate) fn new(
         engine: Weak<Engine>,
         session: Arc<SessionState>,
@@ -281,11 +251,8 @@ impl Ref {
                 .with_hint("release a ref when nothing uses it any more, or let it be dropped"));
         }
         if self.0.session.is_closed() {
-            let message = format!(
-                "{} was released with its session `{}`",
-                named(),
-                self.0.session.id
-            );
+            let message =
+                format!("{} was released with its session `{}`", named(), self.0.session.id);
             return Err(Error::new(ErrorKind::SessionClosed, message)
                 .with_hint("keep the session open as long as its refs are used"));
         }
@@ -309,11 +276,11 @@ impl Ref {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if *self.released.get_mut() || self.session.is_closed() {
+        if *self.released.get_mut() {
             return;
         }
         if let Some(engine) = self.engine.upgrade() {
-            engine.release(self.worker, self.session.number, self.id);
+            engine.release(self.worker, &self.session, self.id);
         }
     }
 }

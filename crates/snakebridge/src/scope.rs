@@ -39,9 +39,7 @@ pub(crate) fn encoding<T>(encode: impl FnOnce() -> T) -> (T, Vec<Ref>) {
     }
     let restore = Restore(ENCODING.with(|scope| scope.borrow_mut().replace(Vec::new())));
     let out = encode();
-    let refs = ENCODING
-        .with(|scope| scope.borrow_mut().take())
-        .unwrap_or_default();
+    let refs = ENCODING.with(|scope| scope.borrow_mut().take()).unwrap_or_default();
     drop(restore);
     (out, refs)
 }

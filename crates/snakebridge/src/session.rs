@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::bridge::{Bridge, close_session};
+use crate::bridge::Bridge;
 use crate::engine::sessions::SessionState;
 use crate::error::Result;
 
@@ -60,17 +60,15 @@ impl<'a> SessionBuilder<'a> {
     /// # Errors
     /// The bridge was shut down.
     pub fn open(self) -> Result<Session> {
-        let sessions = &self.bridge.home().engine()?.sessions;
+        let home = self.bridge.home();
+        let (engine, pool) = (home.engine()?, home.pool(None)?);
+        let placement = &engine.shared.placement;
         let state = match &self.id {
-            Some(id) => sessions.hold(id),
-            None => sessions.anonymous("session"),
+            Some(id) => engine.sessions.hold(placement, pool, id),
+            None => engine.sessions.anonymous(placement, pool, "session"),
         };
         let bridge = self.bridge.in_session(&state);
-        Ok(Session {
-            bridge,
-            state,
-            named: self.id.is_some(),
-        })
+        Ok(Session { bridge, state, named: self.id.is_some() })
     }
 }
 
@@ -100,19 +98,20 @@ impl Deref for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let Ok(engine) = self.bridge.home().engine() else {
+        let Ok(engine) = self.bridge.home().engine() else { return };
+        if self.named && !engine.sessions.unhold(&self.state) {
             return;
-        };
-        if !self.named || engine.sessions.unhold(&self.state) {
-            close_session(engine, &self.state);
+        }
+        engine.close_session(&self.state);
+        // What the same id names in other pools has the same life.
+        for session in engine.sessions.remove(&self.state.id) {
+            engine.close_session(&session);
         }
     }
 }
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session")
-            .field("id", &self.state.id)
-            .finish_non_exhaustive()
+        f.debug_struct("Session").field("id", &self.state.id).finish_non_exhaustive()
     }
 }

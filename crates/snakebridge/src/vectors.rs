@@ -16,16 +16,7 @@ use crate::value::Dict;
 use crate::{Bytes, Value, scope};
 
 fn file(name: &str) -> PathBuf {
-    [
-        env!("CARGO_MANIFEST_DIR"),
-        "..",
-        "..",
-        "spec",
-        "vectors",
-        name,
-    ]
-    .iter()
-    .collect()
+    [env!("CARGO_MANIFEST_DIR"), "..", "..", "spec", "vectors", name].iter().collect()
 }
 
 fn read(name: &str) -> BTreeMap<String, String> {
@@ -39,10 +30,7 @@ fn encode(value: &Value) -> Vec<u8> {
 }
 
 fn decode(bytes: &[u8]) -> Value {
-    Tape::scan(bytes, Limits::DEFAULT)
-        .unwrap()
-        .decode()
-        .unwrap()
+    Tape::scan(bytes, Limits::DEFAULT).unwrap().decode().unwrap()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -54,16 +42,12 @@ fn hex(bytes: &[u8]) -> String {
 
 fn unhex(text: &str) -> Vec<u8> {
     let digits = text.as_bytes().chunks(2);
-    digits
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect()
+    digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
 fn values() -> Vec<Value> {
     let date = "2024-02-29".parse::<crate::types::Date>().unwrap();
-    let big = "-340282366920938463463374607431768211457"
-        .parse::<BigInt>()
-        .unwrap();
+    let big = "-340282366920938463463374607431768211457".parse::<BigInt>().unwrap();
     let record = |id: i64| Value::from(Dict::from([("id", Value::from(id)), ("name", "x".into())]));
     vec![
         Value::None,
@@ -100,18 +84,9 @@ fn values() -> Vec<Value> {
         vec![record(1), record(2)].into(),
         Complex { re: 1.5, im: -0.0 }.into(),
         date.into(),
-        "12:30:15.123456+05:30"
-            .parse::<crate::types::Time>()
-            .unwrap()
-            .into(),
-        "2024-02-29T12:30:15"
-            .parse::<crate::types::DateTime>()
-            .unwrap()
-            .into(),
-        "2024-02-29T12:30:15-00:30"
-            .parse::<crate::types::DateTime>()
-            .unwrap()
-            .into(),
+        "12:30:15.123456+05:30".parse::<crate::types::Time>().unwrap().into(),
+        "2024-02-29T12:30:15".parse::<crate::types::DateTime>().unwrap().into(),
+        "2024-02-29T12:30:15-00:30".parse::<crate::types::DateTime>().unwrap().into(),
         crate::types::TimeDelta::new(-1, 5, 6).unwrap().into(),
         "1.50".parse::<Decimal>().unwrap().into(),
         "NaN".parse::<Decimal>().unwrap().into(),
@@ -121,10 +96,8 @@ fn values() -> Vec<Value> {
 
 #[test]
 fn the_host_writes_what_is_written_down() {
-    let written: BTreeMap<String, String> = values()
-        .iter()
-        .map(|value| (value.to_string(), hex(&encode(value))))
-        .collect();
+    let written: BTreeMap<String, String> =
+        values().iter().map(|value| (value.to_string(), hex(&encode(value)))).collect();
     if std::env::var_os("SNAKEBRIDGE_UPDATE_VECTORS").is_some() {
         let text = serde_json::to_string_pretty(&written).unwrap() + "\n";
         std::fs::write(file("host.json"), text).unwrap();

@@ -17,10 +17,7 @@ fn dropping_the_last_handle_ends_the_workers() {
     drop(py);
     assert!(pids.iter().all(|pid| is_running(*pid)));
     drop(clone);
-    assert!(
-        !pids.iter().any(|pid| is_running(*pid)),
-        "they have ended when the drop has"
-    );
+    assert!(!pids.iter().any(|pid| is_running(*pid)), "they have ended when the drop has");
 }
 
 #[test]
@@ -29,20 +26,18 @@ fn a_bridge_that_is_never_used_ends_at_once() {
     for _ in 0..5 {
         drop(bridge());
     }
-    assert!(
-        begin.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        begin.elapsed()
-    );
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
 }
 
 #[test]
 fn refs_outlive_their_bridge_without_harm() {
     let py = bridge();
-    let list: Ref = py.call("builtins", "list", ([1],)).wait().unwrap();
+    let automatic: Ref = py.call("builtins", "list", ([1],)).wait().unwrap();
     let session = py.session().open().unwrap();
+    let list: Ref = session.call("builtins", "list", ([1],)).wait().unwrap();
     drop(py);
-    // The session is a handle too.
+    // The automatic session has ended with its handle; the session is a handle too.
+    assert_eq!(automatic.len().wait().unwrap_err().kind(), ErrorKind::SessionClosed);
     assert_eq!(list.len().wait().unwrap(), 1);
     drop(session);
     assert_eq!(list.len().wait().unwrap_err().kind(), ErrorKind::Closed);
@@ -57,18 +52,13 @@ fn shutdown_ends_calls_that_wait_and_calls_that_run() {
         let running = scope.spawn(|| py.exec("time", "sleep", (300,)).wait());
         let waiting = scope.spawn(|| py.exec("time", "sleep", (300,)).wait());
         eventually("the worker is busy", || {
-            let call = py
-                .exec("os", "getpid", ())
-                .timeout(Duration::from_millis(1));
+            let call = py.exec("os", "getpid", ()).timeout(Duration::from_millis(1));
             call.wait().is_err()
         });
         py.shutdown();
         for call in [running, waiting] {
             let error = call.join().unwrap().unwrap_err();
-            assert!(
-                matches!(error.kind(), ErrorKind::Closed | ErrorKind::WorkerLost),
-                "{error:?}"
-            );
+            assert!(matches!(error.kind(), ErrorKind::Closed | ErrorKind::WorkerLost), "{error:?}");
         }
     });
     py.shutdown();
@@ -96,10 +86,7 @@ fn host_of_orphans() {
     let pids = common::meet(&py, 2);
     println!("\nworkers {} {}", pids[0], pids[1]);
     // The one that this reaches is in a loop of Python, the other one waits.
-    let _ = py
-        .exec("builtins", "exec", ("while True: sum(range(9999))",))
-        .no_timeout()
-        .wait();
+    let _ = py.exec("builtins", "exec", ("while True: sum(range(9999))",)).no_timeout().wait();
 }
 
 #[test]
@@ -113,21 +100,12 @@ fn workers_end_when_the_host_is_killed() {
         .spawn()
         .unwrap();
     let lines = BufReader::new(host.stdout.take().unwrap()).lines();
-    let line = lines
-        .map(Result::unwrap)
-        .find(|line| line.starts_with("workers "))
-        .unwrap();
-    let pids: Vec<i32> = line
-        .split(' ')
-        .skip(1)
-        .map(|pid| pid.parse().unwrap())
-        .collect();
+    let line = lines.map(Result::unwrap).find(|line| line.starts_with("workers ")).unwrap();
+    let pids: Vec<i32> = line.split(' ').skip(1).map(|pid| pid.parse().unwrap()).collect();
     assert!(pids.iter().all(|pid| is_running(*pid)));
     kill(host.id().try_into().unwrap());
     host.wait().unwrap();
-    eventually("both have ended", || {
-        !pids.iter().any(|pid| is_running(*pid))
-    });
+    eventually("both have ended", || !pids.iter().any(|pid| is_running(*pid)));
 }
 
 #[test]
@@ -138,9 +116,7 @@ fn descriptors_do_not_pile_up() {
         let pid = worker_pid(&py);
         kill(pid);
         eventually("a new worker has come", || {
-            py.call::<i32>("os", "getpid", ())
-                .wait()
-                .is_ok_and(|new| new != pid)
+            py.call::<i32>("os", "getpid", ()).wait().is_ok_and(|new| new != pid)
         });
     };
     open_and_close();
@@ -149,10 +125,7 @@ fn descriptors_do_not_pile_up() {
         open_and_close();
     }
     let after = descriptors();
-    assert!(
-        after < before + 100,
-        "{before} descriptors before, {after} after ten bridges"
-    );
+    assert!(after < before + 100, "{before} descriptors before, {after} after ten bridges");
 }
 
 #[test]

@@ -21,10 +21,7 @@ fn a_worker_that_exits_is_replaced() {
     let error = py.exec("os", "_exit", (7,)).wait().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::WorkerLost);
     assert_eq!(error.retry(), Retry::IfIdempotent);
-    assert_eq!(
-        error.to_string(),
-        "os._exit: the worker exited with code 7 during the call"
-    );
+    assert_eq!(error.to_string(), "os._exit: the worker exited with code 7 during the call");
     works(&py);
 }
 
@@ -35,10 +32,7 @@ fn a_segfault_says_so_with_the_python_stack() {
     assert_eq!(error.kind(), ErrorKind::WorkerLost);
     assert!(error.to_string().contains("signal 11 (SIGSEGV)"), "{error}");
     let shown = format!("{error:?}");
-    assert!(
-        shown.contains("Fatal Python error: Segmentation fault"),
-        "{shown}"
-    );
+    assert!(shown.contains("Fatal Python error: Segmentation fault"), "{shown}");
     assert!(shown.contains("in crash"), "{shown}");
     works(&py);
 }
@@ -68,11 +62,7 @@ fn refs_of_a_lost_worker_are_lost() {
 #[test]
 fn an_idempotent_call_may_be_repeated_after_a_loss() {
     let py = bridge();
-    let error = py
-        .exec("os", "_exit", (1,))
-        .idempotent(true)
-        .wait()
-        .unwrap_err();
+    let error = py.exec("os", "_exit", (1,)).idempotent(true).wait().unwrap_err();
     assert_eq!(error.retry(), Retry::Safe);
 }
 
@@ -82,11 +72,8 @@ fn a_timeout_comes_in_time_and_the_worker_lives() {
     let kept: Ref = py.call("builtins", "list", ([1],)).wait().unwrap();
     let pid = worker_pid(&py);
     let begin = Instant::now();
-    let error = py
-        .exec("time", "sleep", (30,))
-        .timeout(Duration::from_millis(100))
-        .wait()
-        .unwrap_err();
+    let error =
+        py.exec("time", "sleep", (30,)).timeout(Duration::from_millis(100)).wait().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert_eq!(error.to_string(), "time.sleep: no answer within 100ms");
     assert!(begin.elapsed() < Duration::from_secs(2));
@@ -103,11 +90,7 @@ fn code_that_ignores_the_interrupt_is_killed() {
     let kept: Ref = py.get("fixture", "stubborn").wait().unwrap();
     let pid = worker_pid(&py);
     let limit = Duration::from_millis(50);
-    let error = py
-        .exec("fixture", "stubborn", ())
-        .timeout(limit)
-        .wait()
-        .unwrap_err();
+    let error = py.exec("fixture", "stubborn", ()).timeout(limit).wait().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     works(&py);
     assert!(!is_running(pid));
@@ -123,30 +106,17 @@ fn refs_of_a_result_that_nobody_reads_are_released() {
          def count(): return len(alive)\n",
     );
     let limit = Duration::from_millis(50);
-    let error = py
-        .exec("fixture", "late", ())
-        .timeout(limit)
-        .wait()
-        .unwrap_err();
+    let error = py.exec("fixture", "late", ()).timeout(limit).wait().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
-    let error = py
-        .call::<Vec<Ref>>("fixture", "late", ())
-        .timeout(limit)
-        .wait()
-        .unwrap_err();
+    let error = py.call::<Vec<Ref>>("fixture", "late", ()).timeout(limit).wait().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
-    eventually("both are gone", || {
-        py.call::<usize>("fixture", "count", ()).wait().unwrap() == 0
-    });
+    eventually("both are gone", || py.call::<usize>("fixture", "count", ()).wait().unwrap() == 0);
 }
 
 #[test]
 fn grandchildren_die_with_a_killed_worker() {
     let py = bridge();
-    let child: Ref = py
-        .call("subprocess", "Popen", (["sleep", "300"],))
-        .wait()
-        .unwrap();
+    let child: Ref = py.call("subprocess", "Popen", (["sleep", "300"],)).wait().unwrap();
     let child: i32 = child.attr("pid").wait().unwrap();
     assert!(is_running(child));
     kill(worker_pid(&py));
@@ -191,9 +161,7 @@ fn garbage_on_the_lane_is_a_protocol_error() {
     for data in [&b"this is no frame at all"[..], &[1, 64, 0, 0], &[9; 40]] {
         let data = snakebridge::Bytes::from(data);
         // What looks like the start of a frame is waited for, but not longer than the call may take.
-        let call = py
-            .exec("fixture", "garble", (data,))
-            .timeout(Duration::from_secs(3));
+        let call = py.exec("fixture", "garble", (data,)).timeout(Duration::from_secs(3));
         let error = call.wait().unwrap_err();
         assert!(
             matches!(
@@ -306,9 +274,6 @@ fn kill_under_load_every_call_ends_once() {
         });
     });
     works(&py);
-    let text: String = py
-        .call("builtins", "format", args![1.5, ".2f"])
-        .wait()
-        .unwrap();
+    let text: String = py.call("builtins", "format", args![1.5, ".2f"]).wait().unwrap();
     assert_eq!(text, "1.50");
 }

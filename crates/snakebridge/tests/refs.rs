@@ -40,26 +40,14 @@ fn every_operation_on_a_ref() {
     assert_eq!(grid.attr::<String>("note").wait().unwrap(), "x");
     grid.del_attr("note").wait().unwrap();
     let error = grid.attr::<String>("note").wait().unwrap_err();
-    assert!(
-        error
-            .python()
-            .unwrap()
-            .is_instance("builtins.AttributeError")
-    );
+    assert!(error.python().unwrap().is_instance("builtins.AttributeError"));
     assert_eq!(grid.call::<i32>(args![4, plus = 1]).wait().unwrap(), 9);
     assert_eq!(
-        grid.method::<Vec<Value>>("keys", ())
-            .by_ref()
-            .wait()
-            .unwrap_err()
-            .kind(),
+        grid.method::<Vec<Value>>("keys", ()).by_ref().wait().unwrap_err().kind(),
         ErrorKind::Decode
     );
     let error = grid.item::<Value>("missing").wait().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "an item of Grid raised KeyError: 'missing'"
-    );
+    assert_eq!(error.to_string(), "an item of Grid raised KeyError: 'missing'");
     assert!(format!("{grid:?}").starts_with("<ref fixture.Grid #"));
 }
 
@@ -75,10 +63,7 @@ fn asking_for_a_ref_keeps_any_object() {
     let none: Option<Ref> = py.call("re", "match", ("a", "b")).wait().unwrap();
     assert!(none.is_none());
     let found: Option<Ref> = py.call("re", "match", ("a", "ab")).wait().unwrap();
-    assert_eq!(
-        found.unwrap().method::<String>("group", ()).wait().unwrap(),
-        "a"
-    );
+    assert_eq!(found.unwrap().method::<String>("group", ()).wait().unwrap(), "a");
 }
 
 #[test]
@@ -115,9 +100,7 @@ fn objects_in_results_that_are_not_asked_for_are_released() {
     let (py, _folder) = bridge_with(THINGS);
     py.exec("fixture", "things", (10,)).wait().unwrap();
     assert_eq!(count(&py), 0, "exec keeps nothing");
-    py.call::<Vec<i64>>("fixture", "things", (10,))
-        .wait()
-        .unwrap_err();
+    py.call::<Vec<i64>>("fixture", "things", (10,)).wait().unwrap_err();
     assert_eq!(count(&py), 0, "nor does a result of the wrong type");
     let ignored: serde::de::IgnoredAny = py.call("fixture", "things", (10,)).wait().unwrap();
     let _ = ignored;
@@ -146,10 +129,7 @@ fn release_is_for_all_clones_and_can_be_repeated() {
     thing.release();
     clone.release();
     assert_eq!(count(&py), 0);
-    let error = py
-        .call::<String>("builtins", "repr", (&clone,))
-        .wait()
-        .unwrap_err();
+    let error = py.call::<String>("builtins", "repr", (&clone,)).wait().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::RefReleased);
 }
 
@@ -165,10 +145,7 @@ fn the_automatic_session() {
     assert_eq!(thing.session_id(), id);
     py.release_auto_session();
     assert_eq!(count(&py), 0);
-    assert_eq!(
-        thing.repr().wait().unwrap_err().kind(),
-        ErrorKind::SessionClosed
-    );
+    assert_eq!(thing.repr().wait().unwrap_err().kind(), ErrorKind::SessionClosed);
     assert_ne!(py.current_session().unwrap(), id);
     py.release_auto_session();
     py.release_auto_session();
@@ -179,10 +156,7 @@ fn sessions_with_one_id_share_their_refs() {
     let (py, _folder) = bridge_with(THINGS);
     let first = py.session().id("shared").open().unwrap();
     let second = py.session().id("shared").open().unwrap();
-    assert_eq!(
-        (first.id(), second.current_session().unwrap().as_str()),
-        ("shared", "shared")
-    );
+    assert_eq!((first.id(), second.current_session().unwrap().as_str()), ("shared", "shared"));
     let thing: Ref = first.call("fixture", "Thing", ()).wait().unwrap();
     let text: String = second.call("builtins", "repr", (&thing,)).wait().unwrap();
     assert!(text.contains("Thing"));
@@ -194,42 +168,24 @@ fn sessions_with_one_id_share_their_refs() {
     let thing: Ref = again.call("fixture", "Thing", ()).wait().unwrap();
     assert_eq!(thing.len().wait().unwrap_err().kind(), ErrorKind::Python);
     again.close();
-    assert_eq!(
-        thing.len().wait().unwrap_err().kind(),
-        ErrorKind::SessionClosed
-    );
+    assert_eq!(thing.len().wait().unwrap_err().kind(), ErrorKind::SessionClosed);
 }
 
 #[test]
 fn a_session_by_option_lasts_until_it_is_released() {
     let (py, _folder) = bridge_with(THINGS);
     let thing: Ref = py.call("fixture", "Thing", ()).session("a").wait().unwrap();
-    let other: Ref = py
-        .call("fixture", "Thing", ())
-        .session("a:b")
-        .wait()
-        .unwrap();
+    let other: Ref = py.call("fixture", "Thing", ()).session("a:b").wait().unwrap();
     assert_eq!(thing.session_id(), "a");
-    let error = py
-        .call::<String>("builtins", "repr", (&thing,))
-        .wait()
-        .unwrap_err();
+    let error = py.call::<String>("builtins", "repr", (&thing,)).wait().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::SessionMismatch);
-    let error = thing
-        .method::<bool>("__eq__", (&other,))
-        .wait()
-        .unwrap_err();
+    let error = thing.method::<bool>("__eq__", (&other,)).wait().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::SessionMismatch);
     let in_a = py.with(CallOptions::new().session("a"));
-    in_a.call::<String>("builtins", "repr", (&thing,))
-        .wait()
-        .unwrap();
+    in_a.call::<String>("builtins", "repr", (&thing,)).wait().unwrap();
     py.release_session("a");
     assert_eq!(count(&py), 1, "exactly that session");
-    assert_eq!(
-        thing.repr().wait().unwrap_err().kind(),
-        ErrorKind::SessionClosed
-    );
+    assert_eq!(thing.repr().wait().unwrap_err().kind(), ErrorKind::SessionClosed);
     other.repr().wait().unwrap();
     py.release_session("a");
     py.release_session("never heard of");
@@ -246,15 +202,9 @@ fn refs_of_two_workers_cannot_meet() {
     for thing in &refs {
         assert_eq!(thing.len().wait().unwrap(), 1);
     }
-    let error = py
-        .call::<Value>("operator", "add", (&refs[0], &refs[1]))
-        .wait()
-        .unwrap_err();
+    let error = py.call::<Value>("operator", "add", (&refs[0], &refs[1])).wait().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Misuse);
-    assert_eq!(
-        error.to_string(),
-        "operator.add: the refs of the call live on different workers"
-    );
+    assert_eq!(error.to_string(), "operator.add: the refs of the call live on different workers");
 }
 
 #[test]
@@ -284,11 +234,7 @@ fn a_destructor_that_hangs_does_not_hold_up_the_bridge() {
     // The worker will be busy with destructors for minutes. It is the supervisor that ends it, so
     // that must not wait for destructors itself.
     let limit = Duration::from_millis(50);
-    let error = py
-        .exec("gc", "collect", ())
-        .timeout(limit)
-        .wait()
-        .unwrap_err();
+    let error = py.exec("gc", "collect", ()).timeout(limit).wait().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert_eq!(py.call::<i64>("builtins", "abs", (-1,)).wait().unwrap(), 1);
 }

@@ -19,10 +19,8 @@ fn eight_threads_with_refs_and_sessions() {
                         let number: i64 = py.call("builtins", "abs", (-round,)).wait().unwrap();
                         assert_eq!(number, round);
                         let session = py.session().open().unwrap();
-                        let list: Ref = session
-                            .call("builtins", "list", ([thread],))
-                            .wait()
-                            .unwrap();
+                        let list: Ref =
+                            session.call("builtins", "list", ([thread],)).wait().unwrap();
                         list.method::<()>("append", (round,)).wait().unwrap();
                         let sum: i64 = session.call("builtins", "sum", (&list,)).wait().unwrap();
                         assert_eq!(sum, thread + round);
@@ -57,10 +55,7 @@ fn a_strict_session_stays_on_its_worker() {
                 })
             })
             .collect();
-        threads
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap())
-            .collect()
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
     assert_eq!(pids.len(), 1);
 }
@@ -71,10 +66,8 @@ fn sessions_spread_over_the_workers() {
     // Both workers have to be ready, or the first takes all.
     meet(&py, 2);
     let sessions: Vec<_> = (0..4).map(|_| py.session().open().unwrap()).collect();
-    let pids: Vec<i32> = sessions
-        .iter()
-        .map(|session| session.call("os", "getpid", ()).wait().unwrap())
-        .collect();
+    let pids: Vec<i32> =
+        sessions.iter().map(|session| session.call("os", "getpid", ()).wait().unwrap()).collect();
     let pids: HashSet<i32> = pids.into_iter().collect();
     assert_eq!(pids.len(), 2);
 }
@@ -90,8 +83,6 @@ fn refs_and_bridges_cross_threads() {
 
     let py = bridge();
     let list: Ref = py.call("builtins", "list", ([1],)).wait().unwrap();
-    let length = std::thread::spawn(move || list.len().wait().unwrap())
-        .join()
-        .unwrap();
+    let length = std::thread::spawn(move || list.len().wait().unwrap()).join().unwrap();
     assert_eq!(length, 1);
 }

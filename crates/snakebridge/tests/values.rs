@@ -37,9 +37,7 @@ fn scalar() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         any::<i128>().prop_map(Value::from),
-        any::<f64>()
-            .prop_filter("is not equal to itself", |x| !x.is_nan())
-            .prop_map(Value::from),
+        any::<f64>().prop_filter("is not equal to itself", |x| !x.is_nan()).prop_map(Value::from),
         any::<String>().prop_map(Value::from),
         prop::collection::vec(any::<u8>(), 0..300).prop_map(|data| Value::from(Bytes::from(data))),
         prop::collection::vec(any::<u8>(), 9..80)
@@ -58,31 +56,19 @@ fn scalar() -> impl Strategy<Value = Value> {
         }),
         any::<[u8; 16]>().prop_map(|bytes| Value::from(Uuid::from_bytes(bytes))),
         (any::<i32>(), any::<i32>()).prop_map(|(re, im)| {
-            Value::from(Complex {
-                re: re.into(),
-                im: f64::from(im) / 7.0,
-            })
+            Value::from(Complex { re: re.into(), im: f64::from(im) / 7.0 })
         }),
     ]
 }
 
 fn time() -> impl Strategy<Value = Time> {
     let offset = prop::option::of(-86_399_999_999i64..86_400_000_000);
-    (
-        0..24u8,
-        0..60u8,
-        0..60u8,
-        0..1_000_000u32,
-        any::<bool>(),
-        offset,
-    )
-        .prop_map(|(hour, minute, second, micros, fold, offset)| {
+    (0..24u8, 0..60u8, 0..60u8, 0..1_000_000u32, any::<bool>(), offset).prop_map(
+        |(hour, minute, second, micros, fold, offset)| {
             let offset = offset.map(|micros| UtcOffset::from_micros(micros).unwrap());
-            Time::new(hour, minute, second, micros)
-                .unwrap()
-                .with_fold(fold)
-                .with_offset(offset)
-        })
+            Time::new(hour, minute, second, micros).unwrap().with_fold(fold).with_offset(offset)
+        },
+    )
 }
 
 fn value() -> impl Strategy<Value = Value> {
@@ -130,17 +116,14 @@ proptest! {
 /// Decimal writes its exponent in a way of its own.
 fn canonical(value: &Value) -> Value {
     match value {
-        Value::Decimal(number) => shared()
-            .call("decimal", "Decimal", (number.as_str(),))
-            .wait()
-            .unwrap(),
+        Value::Decimal(number) => {
+            shared().call("decimal", "Decimal", (number.as_str(),)).wait().unwrap()
+        }
         Value::List(items) => Value::List(items.iter().map(canonical).collect()),
         Value::Tuple(items) => Value::Tuple(items.iter().map(canonical).collect()),
-        Value::Dict(dict) => dict
-            .iter()
-            .map(|(key, value)| (key.clone(), canonical(value)))
-            .collect::<Dict>()
-            .into(),
+        Value::Dict(dict) => {
+            dict.iter().map(|(key, value)| (key.clone(), canonical(value))).collect::<Dict>().into()
+        }
         other => other.clone(),
     }
 }
@@ -182,13 +165,7 @@ fn rust_types_become_the_right_python_types() {
     assert_eq!(repr((1,)), "(1,)");
     assert_eq!(repr(Meters(1.5)), "1.5");
     assert_eq!(repr(Pair(1, "a")), "(1, 'a')");
-    assert_eq!(
-        repr(Record {
-            id: 1,
-            name: Some('A')
-        }),
-        "{'id': 1, 'name': 'A'}"
-    );
+    assert_eq!(repr(Record { id: 1, name: Some('A') }), "{'id': 1, 'name': 'A'}");
     assert_eq!(repr(Shape::Empty), "'Empty'");
     assert_eq!(repr(Shape::Circle(1.0)), "{'Circle': 1.0}");
     assert_eq!(repr(Shape::Line(1, 2)), "{'Line': (1, 2)}");
@@ -222,62 +199,29 @@ fn python_types_become_the_right_rust_types() {
     }
     assert_eq!(read::<Shape>("'Empty'"), Shape::Empty);
     assert_eq!(read::<Shape>("{'Circle': 2}"), Shape::Circle(2.0));
-    assert_eq!(
-        read::<Shape>("{'Box': {'width': 3}}"),
-        Shape::Box { width: 3 }
-    );
-    let point = Point {
-        x: 1,
-        y: None,
-        label: String::new(),
-    };
+    assert_eq!(read::<Shape>("{'Box': {'width': 3}}"), Shape::Box { width: 3 });
+    let point = Point { x: 1, y: None, label: String::new() };
     assert_eq!(read::<Point>("{'x': 1, 'y': None}"), point);
     let code = "__import__('collections').namedtuple('P', 'x y label')(1, 2.5, 'a')";
-    assert_eq!(
-        read::<Point>(code),
-        Point {
-            x: 1,
-            y: Some(2.5),
-            label: "a".to_owned()
-        }
-    );
+    assert_eq!(read::<Point>(code), Point { x: 1, y: Some(2.5), label: "a".to_owned() });
     assert_eq!(read::<HashSet<i32>>("{1, 2}"), HashSet::from([1, 2]));
     assert_eq!(read::<Vec<u8>>("b'ab'"), b"ab");
     assert_eq!(read::<Vec<u8>>("[97, 98]"), b"ab");
     assert_eq!(read::<[i32; 2]>("[1, 2]"), [1, 2]);
-    assert_eq!(
-        read::<HashMap<(i32, i32), String>>("{(0, 0): 'o'}")[&(0, 0)],
-        "o"
-    );
+    assert_eq!(read::<HashMap<(i32, i32), String>>("{(0, 0): 'o'}")[&(0, 0)], "o");
     assert_eq!(read::<char>("'é'"), 'é');
-    assert_eq!(
-        read::<String>("__import__('datetime').date(2024, 2, 29)"),
-        "2024-02-29"
-    );
-    assert_eq!(
-        read::<String>("__import__('decimal').Decimal('1.50')"),
-        "1.50"
-    );
+    assert_eq!(read::<String>("__import__('datetime').date(2024, 2, 29)"), "2024-02-29");
+    assert_eq!(read::<String>("__import__('decimal').Decimal('1.50')"), "1.50");
     assert_eq!(read::<(f64, f64)>("1-2j"), (1.0, -2.0));
     assert_eq!(
         read::<BigInt>("2 ** 200"),
-        "1606938044258990275541962092341162602522202993782792835301376"
-            .parse()
-            .unwrap()
+        "1606938044258990275541962092341162602522202993782792835301376".parse().unwrap()
     );
     assert_eq!(read::<f32>("0.1"), 0.1);
     assert!(read::<f64>("float('nan')").is_nan());
     assert_eq!(eval("1e39").wait().unwrap(), Value::from(1e39));
-    assert!(
-        py.call::<f32>("builtins", "eval", ("1e39",))
-            .wait()
-            .is_err()
-    );
-    assert!(
-        py.call::<i64>("builtins", "eval", ("True",))
-            .wait()
-            .is_err()
-    );
+    assert!(py.call::<f32>("builtins", "eval", ("1e39",)).wait().is_err());
+    assert!(py.call::<i64>("builtins", "eval", ("True",)).wait().is_err());
     assert!(py.call::<bool>("builtins", "eval", ("1",)).wait().is_err());
 }
 
@@ -306,32 +250,17 @@ fn refs_inside_of_everything() {
          def number(): return {'$serde_json::private::Number': '5'}\n",
     );
     let found: Found = py.call("fixture", "found", ()).wait().unwrap();
-    assert_eq!(
-        (found.name.as_str(), found.handle.type_name()),
-        ("x", "Thing")
-    );
+    assert_eq!((found.name.as_str(), found.handle.type_name()), ("x", "Thing"));
     assert!(found.maybe.is_none());
     assert_eq!(found.others[0], found.handle, "one object, one ref");
     assert_ne!(found.others[1], found.handle);
-    let same: bool = py
-        .call("operator", "is_", (&found.handle, &found.others[0]))
-        .wait()
-        .unwrap();
+    let same: bool = py.call("operator", "is_", (&found.handle, &found.others[0])).wait().unwrap();
     assert!(same);
 
-    let error = py
-        .call::<Vec<Either>>("fixture", "mixed", ())
-        .wait()
-        .unwrap_err();
-    assert!(
-        error.to_string().contains("did not match any variant"),
-        "{error}"
-    );
+    let error = py.call::<Vec<Either>>("fixture", "mixed", ()).wait().unwrap_err();
+    assert!(error.to_string().contains("did not match any variant"), "{error}");
     let mixed: Vec<Value> = py.call("fixture", "mixed", ()).wait().unwrap();
-    assert!(
-        mixed[1].is_ref() && !mixed[3].is_ref(),
-        "data that looks like a ref is data"
-    );
+    assert!(mixed[1].is_ref() && !mixed[3].is_ref(), "data that looks like a ref is data");
     let number: Value = py.call("fixture", "number", ()).wait().unwrap();
     assert!(number.as_dict().is_some(), "{number}");
     let one: Either = py.get("fixture", "one").wait().unwrap();
@@ -339,14 +268,7 @@ fn refs_inside_of_everything() {
 
     let keyed: Value = py.call("fixture", "keyed", ()).wait().unwrap();
     let back: bool = py
-        .call(
-            "operator",
-            "eq",
-            (
-                keyed,
-                py.call::<Ref>("fixture", "keyed", ()).wait().unwrap(),
-            ),
-        )
+        .call("operator", "eq", (keyed, py.call::<Ref>("fixture", "keyed", ()).wait().unwrap()))
         .wait()
         .unwrap();
     assert!(back, "refs in keys and sets go back as the same objects");
@@ -373,15 +295,9 @@ fn what_the_fast_way_cannot_say() {
     assert_eq!(text.get("good"), Some(&Value::from("é")));
     assert!(text.get("bad").unwrap().is_ref());
     let bad = text.get("bad").unwrap().clone();
-    assert_eq!(
-        py.call::<i64>("builtins", "ord", (bad,)).wait().unwrap(),
-        0xd800
-    );
+    assert_eq!(py.call::<i64>("builtins", "ord", (bad,)).wait().unwrap(), 0xd800);
     for depth in [150, 250, 900, 5000, 100_000] {
-        let mut value = &py
-            .call::<Value>("fixture", "nest", (depth,))
-            .wait()
-            .unwrap();
+        let mut value = &py.call::<Value>("fixture", "nest", (depth,)).wait().unwrap();
         let mut levels = 0;
         while let Some(inner) = value.item(0) {
             (value, levels) = (inner, levels + 1);
@@ -407,14 +323,8 @@ fn deep_arguments_are_refused_and_nothing_breaks() {
     for _ in 0..100 {
         deep = Value::List(vec![deep]);
     }
-    let error = py
-        .call::<Value>("copy", "copy", (&deep,))
-        .wait()
-        .unwrap_err();
-    assert!(
-        error.to_string().contains("nested deeper than 200 levels"),
-        "{error}"
-    );
+    let error = py.call::<Value>("copy", "copy", (&deep,)).wait().unwrap_err();
+    assert!(error.to_string().contains("nested deeper than 200 levels"), "{error}");
     let one: i64 = py.call("builtins", "int", (1,)).wait().unwrap();
     assert_eq!(one, 1);
 }
@@ -424,19 +334,13 @@ fn values_in_other_formats() {
     let value: Value =
         serde_json::from_str(r#"{"a": [1, -2, 2.5, null, true, "x", 18446744073709551616]}"#)
             .unwrap();
-    assert_eq!(
-        value.to_string(),
-        "{'a': [1, -2, 2.5, None, True, 'x', 18446744073709551616]}"
-    );
+    assert_eq!(value.to_string(), "{'a': [1, -2, 2.5, None, True, 'x', 18446744073709551616]}");
     let date = Value::from(Date::new(2024, 2, 29).unwrap());
     assert_eq!(serde_json::to_string(&date).unwrap(), r#""2024-02-29""#);
     let date: Date = serde_json::from_str(r#""2024-02-29""#).unwrap();
     assert_eq!(date.month(), 2);
     let uuid: Uuid = serde_json::from_str(r#""6ba7b810-9dad-11d1-80b4-00c04fd430c8""#).unwrap();
-    assert_eq!(
-        serde_json::to_string(&uuid).unwrap(),
-        r#""6ba7b810-9dad-11d1-80b4-00c04fd430c8""#
-    );
+    assert_eq!(serde_json::to_string(&uuid).unwrap(), r#""6ba7b810-9dad-11d1-80b4-00c04fd430c8""#);
     assert!(serde_json::from_str::<Ref>(r#"{"$snakebridge::Ref": [0, 0]}"#).is_err());
     assert!(serde_json::from_str::<Ref>("7").is_err());
 }

@@ -16,32 +16,13 @@ fn surroundings() {
         .current_dir(folder.path())
         .build()
         .unwrap();
-    assert_eq!(
-        py.call::<String>("os", "getenv", ("SNAKEBRIDGE_TEST",))
-            .wait()
-            .unwrap(),
-        "yes"
-    );
-    assert!(
-        py.call::<Value>("os", "getenv", ("HOME",))
-            .wait()
-            .unwrap()
-            .is_none()
-    );
+    assert_eq!(py.call::<String>("os", "getenv", ("SNAKEBRIDGE_TEST",)).wait().unwrap(), "yes");
+    assert!(py.call::<Value>("os", "getenv", ("HOME",)).wait().unwrap().is_none());
     let current: String = py.call("os", "getcwd", ()).wait().unwrap();
-    assert_eq!(
-        std::path::Path::new(&current),
-        folder.path().canonicalize().unwrap()
-    );
+    assert_eq!(std::path::Path::new(&current), folder.path().canonicalize().unwrap());
     let path: Vec<String> = py.get("sys", "path").wait().unwrap();
-    assert!(
-        !path.contains(&String::new()),
-        "the current folder is not on the path: {path:?}"
-    );
-    assert!(
-        !path.iter().any(|entry| entry.contains("snakebridge")),
-        "{path:?}"
-    );
+    assert!(!path.contains(&String::new()), "the current folder is not on the path: {path:?}");
+    assert!(!path.iter().any(|entry| entry.contains("snakebridge")), "{path:?}");
     let argv: Vec<String> = py.get("sys", "argv").wait().unwrap();
     assert_eq!(argv, [""]);
     let stdin: String = py.call("sys", "stdin.read", ()).wait().unwrap();
@@ -94,36 +75,21 @@ fn output_of_all_kinds_is_given_to_the_handler() {
         }
     }));
     let py = Bridge::builder().output(output).build().unwrap();
-    py.exec("builtins", "print", ("from Python",))
-        .wait()
-        .unwrap();
-    py.exec(
-        "os",
-        "write",
-        (1, snakebridge::Bytes::from(b"raw\x00\xff\n")),
-    )
-    .wait()
-    .unwrap();
-    py.exec("os", "system", ("echo from a child; echo aside >&2",))
-        .wait()
-        .unwrap();
+    py.exec("builtins", "print", ("from Python",)).wait().unwrap();
+    py.exec("os", "write", (1, snakebridge::Bytes::from(b"raw\x00\xff\n"))).wait().unwrap();
+    py.exec("os", "system", ("echo from a child; echo aside >&2",)).wait().unwrap();
     py.exec("warnings", "warn", ("careful",)).wait().unwrap();
     drop(py);
     let seen = seen.lock().unwrap();
     assert_eq!(seen.0, b"from Python\nraw\x00\xff\nfrom a child\n");
     let stderr = String::from_utf8_lossy(&seen.1);
-    assert!(
-        stderr.contains("aside") && stderr.contains("careful"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("aside") && stderr.contains("careful"), "{stderr}");
 }
 
 #[test]
 fn much_output_that_nobody_wants() {
     let py = bridge();
-    py.exec("os", "system", ("yes | head -c 5000000",))
-        .wait()
-        .unwrap();
+    py.exec("os", "system", ("yes | head -c 5000000",)).wait().unwrap();
     assert_eq!(py.call::<i64>("builtins", "abs", (-1,)).wait().unwrap(), 1);
 }
 
@@ -141,10 +107,7 @@ fn modules_that_are_imported_by_another_thread() {
     )
     .unwrap();
     py.exec("fixture", "begin", ()).wait().unwrap();
-    assert_eq!(
-        py.call::<String>("slow", "ready", ()).wait().unwrap(),
-        "ready"
-    );
+    assert_eq!(py.call::<String>("slow", "ready", ()).wait().unwrap(), "ready");
     drop(folder);
 }
 
@@ -155,13 +118,7 @@ fn names_are_looked_up_each_time() {
     let code = "import fixture; fixture.version = lambda: 2";
     py.exec("builtins", "exec", (code,)).wait().unwrap();
     assert_eq!(py.call::<i32>("fixture", "version", ()).wait().unwrap(), 2);
-    py.exec(
-        "builtins",
-        "exec",
-        ("import sys; del sys.modules['fixture']",),
-    )
-    .wait()
-    .unwrap();
+    py.exec("builtins", "exec", ("import sys; del sys.modules['fixture']",)).wait().unwrap();
     assert_eq!(py.call::<i32>("fixture", "version", ()).wait().unwrap(), 1);
 }
 
@@ -171,12 +128,7 @@ fn the_python_says_what_it_is() {
     let info = py.ready().unwrap();
     let executable: String = py.get("sys", "executable").wait().unwrap();
     assert_eq!(info.executable.to_str(), Some(executable.as_str()));
-    assert_eq!(
-        info.version,
-        py.call::<String>("platform", "python_version", ())
-            .wait()
-            .unwrap()
-    );
+    assert_eq!(info.version, py.call::<String>("platform", "python_version", ()).wait().unwrap());
     assert_eq!(info.implementation, "cpython");
     assert!(!info.origin.is_empty());
 }
@@ -187,10 +139,7 @@ fn another_version_than_the_wanted_one_is_not_taken() {
         Ok(py) => py.ready().unwrap_err(),
         Err(error) => error,
     };
-    assert!(
-        matches!(error.kind(), ErrorKind::Incompatible | ErrorKind::Spawn),
-        "{error:?}"
-    );
+    assert!(matches!(error.kind(), ErrorKind::Incompatible | ErrorKind::Spawn), "{error:?}");
     assert!(error.to_string().contains("3.999"), "{error}");
 }
 
@@ -209,11 +158,7 @@ fn a_start_that_failed_is_tried_again() {
     let error = py.ready().unwrap_err();
     assert!(error.to_string().contains("out of order"), "{error}");
     let beside = folder.path().join("new");
-    std::fs::write(
-        &beside,
-        format!("#!/bin/sh\nexec '{}' \"$@\"\n", real.display()),
-    )
-    .unwrap();
+    std::fs::write(&beside, format!("#!/bin/sh\nexec '{}' \"$@\"\n", real.display())).unwrap();
     std::fs::set_permissions(&beside, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     std::fs::rename(&beside, &python).unwrap();
     eventually("it works now", || py.ready().is_ok());

@@ -34,11 +34,7 @@ pub(crate) enum LaneError {
 
 impl Lane {
     pub(crate) fn new(request: OwnedFd, reply: OwnedFd) -> Self {
-        Self {
-            request,
-            reply,
-            deframer: Deframer::new(Limits::DEFAULT),
-        }
+        Self { request, reply, deframer: Deframer::new(Limits::DEFAULT) }
     }
 
     /// Writes a request, after what is to be released before it, and waits for the reply.
@@ -145,10 +141,7 @@ fn wait_for(end: &OwnedFd, flags: PollFlags, deadline: Option<Instant>) -> Resul
         let left = deadline.map(|deadline| {
             let left = deadline.saturating_duration_since(Instant::now());
             // Longer than any program runs, and within what the kernel takes.
-            Timespec::try_from(left).unwrap_or(Timespec {
-                tv_sec: i64::MAX / 4,
-                tv_nsec: 0,
-            })
+            Timespec::try_from(left).unwrap_or(Timespec { tv_sec: i64::MAX / 4, tv_nsec: 0 })
         });
         match poll(&mut [PollFd::new(end, flags)], left.as_ref()) {
             Ok(0) => return Ok(false),

@@ -20,41 +20,29 @@ pub(crate) mod supervisor;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use snakebridge_pool::{PoolConfig, PoolId, WorkerKey};
 use snakebridge_worker::interpreter::{Candidate, Wanted};
 
 use crate::error::{Error, ErrorKind, Result};
 use lane::Lane;
 use output::Output;
-use placement::{Grant, Placement, Want};
-use sessions::Sessions;
+use placement::Placement;
+use sessions::{SessionState, Sessions};
 
-/// Names a worker of a bridge: a process of its own, or the one that has taken its place.
+/// Names a worker of a bridge: a process of its own, or the one that has taken its place. The
+/// workers of all pools are numbered through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkerId(pub(crate) u32);
 
 impl fmt::Display for WorkerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "worker {}", self.0)
-    }
-}
-
-/// One life of a worker: refs are bound to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct WorkerKey {
-    pub(crate) slot: u32,
-    pub(crate) generation: u32,
-}
-
-impl WorkerKey {
-    pub(crate) fn id(self) -> WorkerId {
-        WorkerId(self.slot)
     }
 }
 
@@ -75,25 +63,53 @@ pub struct PythonInfo {
 /// Settings of a bridge, checked.
 #[derive(Debug)]
 pub(crate) struct Config {
-    pub(crate) wanted: Option<Wanted>,
-    pub(crate) candidates: Vec<Candidate>,
+    /// The first one serves calls that name no pool.
+    pub(crate) pools: Vec<PoolSettings>,
     /// The folder that holds the worker's package.
     pub(crate) package: PathBuf,
-    pub(crate) workers: u32,
+    pub(crate) output: Output,
+}
+
+/// Settings of one pool, checked.
+#[derive(Debug)]
+pub(crate) struct PoolSettings {
+    pub(crate) name: Arc<str>,
+    pub(crate) wanted: Option<Wanted>,
+    pub(crate) candidates: Vec<Candidate>,
     pub(crate) module_path: Vec<String>,
     pub(crate) env: Vec<(OsString, Option<OsString>)>,
     pub(crate) current_dir: Option<PathBuf>,
-    pub(crate) output: Output,
+    pub(crate) schedule: PoolConfig,
+}
+
+impl Config {
+    pub(crate) fn pool(&self, pool: PoolId) -> &PoolSettings {
+        &self.pools[usize::from(pool.0)]
+    }
+
+    /// The pool with this name; the first one for none.
+    pub(crate) fn pool_named(&self, name: Option<&str>) -> Result<PoolId> {
+        let Some(name) = name else { return Ok(PoolId(0)) };
+        match self.pools.iter().position(|pool| &*pool.name == name) {
+            Some(place) => Ok(PoolId(place as u16)),
+            None => {
+                let known: Vec<String> =
+                    self.pools.iter().map(|pool| format!("`{}`", pool.name)).collect();
+                let message = format!("there is no pool `{name}`, only {}", known.join(", "));
+                Err(Error::new(ErrorKind::UnknownPool, message)
+                    .with_hint("declare it with `Bridge::builder().pool(name, settings)`"))
+            }
+        }
+    }
 }
 
 /// How long a worker may take to start, site packages and all.
 pub(crate) const START_LIMIT: Duration = Duration::from_secs(30);
-/// How long an interrupted call may go on before its worker is killed.
-pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// Something for the supervisor to do.
 #[derive(Debug)]
 pub(crate) enum Command {
+    Start(WorkerKey, PoolId),
     /// The caller of this lane has its answer already, a timeout: stop the call.
     Stop {
         worker: WorkerKey,
@@ -102,10 +118,10 @@ pub(crate) enum Command {
     },
     /// This worker cannot be used any more.
     Kill(WorkerKey),
-    /// Try again to start a worker that could not be started.
-    Start(u32),
     /// There are refs to release.
     Flush,
+    /// Something has changed by which timers or processes have to be looked at.
+    Look,
     /// End everything.
     Shutdown,
 }
@@ -115,24 +131,8 @@ pub(crate) enum Command {
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) placement: Placement,
-    commands: Mutex<Vec<Command>>,
     /// Refs wait for release, and the supervisor knows of it.
     flushing: AtomicBool,
-    wake: OwnedFd,
-}
-
-impl Shared {
-    pub(crate) fn send(&self, command: Command) {
-        self.commands
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(command);
-        platform::ring(&self.wake);
-    }
-
-    fn take_commands(&self) -> Vec<Command> {
-        std::mem::take(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }
 
 /// A running bridge. Ends with its last handle.
@@ -145,67 +145,46 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn start(config: Config) -> Result<Arc<Self>> {
-        let (wake_reader, wake) =
+        let (bell, wake) =
             platform::bell().map_err(|error| system_error("cannot make a pipe", error))?;
+        let schedules = config.pools.iter().map(|pool| pool.schedule.clone()).collect();
         let shared = Arc::new(Shared {
-            placement: Placement::new(config.workers),
+            placement: Placement::new(schedules, wake),
             config,
-            commands: Mutex::default(),
             flushing: AtomicBool::new(false),
-            wake,
         });
-        let supervisor = supervisor::start(Arc::clone(&shared), wake_reader)
+        let supervisor = supervisor::start(Arc::clone(&shared), bell)
             .map_err(|error| system_error("cannot start a thread", error))?;
         let sessions = Sessions::default();
-        Ok(Arc::new(Self {
-            shared,
-            sessions,
-            supervisor: Mutex::new(Some(supervisor)),
-        }))
-    }
-
-    /// Gets a lane for a call; waits for one if it must.
-    pub(crate) fn lease(&self, want: &Want<'_>, deadline: Option<Instant>) -> Result<Grant> {
-        let (outcome, restart) = self.shared.placement.lease(want, deadline);
-        for slot in restart {
-            self.shared.send(Command::Start(slot));
-        }
-        // A worker that is being started again answers the second time.
-        match outcome {
-            Some(outcome) => outcome,
-            None => self.shared.placement.wait(want, deadline),
-        }
+        Ok(Arc::new(Self { shared, sessions, supervisor: Mutex::new(Some(supervisor)) }))
     }
 
     /// Notes that a ref is not needed any more. Never blocks for long and never fails.
-    pub(crate) fn release(&self, worker: WorkerKey, session: u32, id: u64) {
+    pub(crate) fn release(&self, worker: WorkerKey, session: &SessionState, id: u64) {
         if self.shared.placement.release(worker, session, id) {
             self.flush_later();
         }
     }
 
-    /// Notes that a session has ended, on all workers.
-    pub(crate) fn release_session(&self, session: u32) {
-        self.shared.placement.release_everywhere(session);
-        self.flush_later();
+    /// Ends a session, on all workers.
+    pub(crate) fn close_session(&self, session: &SessionState) {
+        if session.close() {
+            self.shared.placement.close_session(session);
+            self.flush_later();
+        }
     }
 
     fn flush_later(&self) {
         // Only the first of many drops rings: the supervisor goes on looking until all are sent.
         if !self.shared.flushing.swap(true, Ordering::AcqRel) {
-            self.shared.send(Command::Flush);
+            self.shared.placement.ask_for_flush();
         }
     }
 
     /// Ends all workers and waits until they have ended.
     pub(crate) fn shutdown(&self) {
         self.shared.placement.close();
-        self.shared.send(Command::Shutdown);
-        let supervisor = self
-            .supervisor
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(supervisor) = supervisor
             && supervisor.thread().id() != std::thread::current().id()
         {

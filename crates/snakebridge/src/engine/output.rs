@@ -78,11 +78,7 @@ impl Tail {
     }
 
     fn end(&self) {
-        self.0
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .ended = true;
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
         self.0.1.notify_all();
     }
 
@@ -130,19 +126,11 @@ impl Pump {
         let thread = std::thread::Builder::new()
             .name("snakebridge-output".to_owned())
             .spawn(move || run(&shared, &bell, &output))?;
-        Ok(Self {
-            inbox,
-            wake,
-            thread: Some(thread),
-        })
+        Ok(Self { inbox, wake, thread: Some(thread) })
     }
 
     pub(crate) fn add(&self, source: Source) {
-        self.inbox
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .sources
-            .push(source);
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).sources.push(source);
         platform::ring(&self.wake);
     }
 }
@@ -150,10 +138,7 @@ impl Pump {
 impl Drop for Pump {
     /// Reads what is there, and ends. Children of workers may hold the pipes open for ever.
     fn drop(&mut self) {
-        self.inbox
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .closed = true;
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         platform::ring(&self.wake);
         if let Some(thread) = self.thread.take() {
             // A panic in a handler was printed by the thread itself.
@@ -192,10 +177,7 @@ fn run(inbox: &Mutex<Inbox>, bell: &OwnedFd, output: &Output) {
 fn wait(sources: &[Source], bell: &OwnedFd, closed: bool) -> Vec<usize> {
     let ends = sources.iter().map(|source| &source.fd).chain([bell]);
     let mut polled: Vec<PollFd<'_>> = ends.map(|end| PollFd::new(end, PollFlags::IN)).collect();
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     if poll(&mut polled, closed.then_some(&now)).is_err() {
         return Vec::new();
     }
@@ -219,11 +201,7 @@ fn pass_on(output: &Output, source: &Source, data: &[u8]) {
     let is_stderr = source.stderr.is_some();
     match output {
         Output::Discard => {}
-        Output::Handler(handler) => handler(OutputPiece {
-            worker: source.worker,
-            is_stderr,
-            data,
-        }),
+        Output::Handler(handler) => handler(OutputPiece { worker: source.worker, is_stderr, data }),
         // Where the host's own output is closed there is nobody to tell.
         Output::Forward if is_stderr => {
             let _ = std::io::stderr().lock().write_all(data);

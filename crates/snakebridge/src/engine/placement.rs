@@ -1,21 +1,24 @@
-//! Who gets which lane: the simplest fair rule.
+//! The scheduler, and what it has no eyes for: the lanes themselves, the threads that wait, the
+//! refs that are to be released, and how workers ended.
 //!
-//! A call that carries refs goes to their worker. Any other goes to the worker of its session, and
-//! where that is busy and the affinity allows it, to a free one. Calls that wait are served in
-//! order, except that one which needs a certain worker is passed over by those that do not.
-//!
-//! All state is behind one lock, which is never held during I/O or while code of a user runs.
+//! All of it is behind one lock, which is never held during I/O or while code of a user runs. The
+//! decisions are those of `snakebridge-pool`.
 
 use std::collections::{HashMap, VecDeque};
+use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use snakebridge_pool::{
+    Action, Affinity, Outcome, PoolConfig, PoolId, PoolStatus, Refusal, Returned, Scheduler,
+    SessionKey, Ticket, WorkerKey,
+};
+
 use super::lane::Lane;
 use super::sessions::SessionState;
-use super::{PythonInfo, WorkerKey, closed};
+use super::{Command, PythonInfo, WorkerId, closed, platform};
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::options::Affinity;
 
 /// What a call asks for.
 #[derive(Clone, Debug)]
@@ -47,264 +50,194 @@ pub(crate) struct Placement {
     state: Mutex<State>,
     /// A worker was lost, for those who wait to know how.
     lost: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    slots: Vec<Slot>,
-    queue: VecDeque<Waiter>,
-    /// What waiters were given, until they wake up and take it.
-    outcomes: HashMap<u64, Result<Grant>>,
-    last_ticket: u64,
-    closed: bool,
-    python: Option<PythonInfo>,
+    /// Wakes the supervisor.
+    bell: OwnedFd,
 }
 
 #[derive(Debug)]
-struct Slot {
-    generation: u32,
-    stage: Stage,
-    /// Sessions that have this worker as their home.
-    sessions: usize,
+struct State {
+    scheduler: Scheduler<Error>,
+    places: Vec<Place>,
+    waiters: HashMap<Ticket, Waiter>,
+    /// What the supervisor has to do.
+    commands: Vec<Command>,
+    pythons: Vec<Option<PythonInfo>>,
+    closed: bool,
+}
+
+/// What belongs to the place of a worker.
+#[derive(Debug, Default)]
+struct Place {
+    /// There while the worker is idle.
+    lane: Option<Box<Lane>>,
+    /// The lane of a call that nobody waits for any more, with the number of its session.
+    stopping: Option<(u32, Box<Lane>)>,
     releases: Vec<u64>,
     losses: VecDeque<(u32, Arc<Loss>)>,
 }
 
 #[derive(Debug)]
-enum Stage {
-    Starting,
-    Idle(Box<Lane>),
-    Busy,
-    Failed { error: Error, since: Instant },
-}
-
-#[derive(Debug)]
 struct Waiter {
-    ticket: u64,
-    session: Arc<SessionState>,
-    pinned: Option<WorkerKey>,
-    affinity: Affinity,
     woken: Arc<Condvar>,
+    outcome: Option<Result<Grant>>,
 }
 
-/// After a failed start the next call tries again, but not more often than this.
-const START_AGAIN: Duration = Duration::from_secs(1);
-/// How many past lives of a slot are remembered, for refs that come back late.
+/// How many past lives of a place are remembered, for refs that come back late.
 const REMEMBERED_LOSSES: usize = 16;
 
 impl Placement {
-    pub(crate) fn new(workers: u32) -> Self {
-        let slots = (0..workers).map(|_| Slot {
-            generation: 0,
-            stage: Stage::Starting,
-            sessions: 0,
-            releases: Vec::new(),
-            losses: VecDeque::new(),
-        });
-        let state = State {
-            slots: slots.collect(),
-            ..State::default()
+    pub(crate) fn new(pools: Vec<PoolConfig>, bell: OwnedFd) -> Self {
+        let places = pools.iter().map(|pool| pool.max as usize).sum();
+        let mut state = State {
+            pythons: vec![None; pools.len()],
+            scheduler: Scheduler::new(pools),
+            places: (0..places).map(|_| Place::default()).collect(),
+            waiters: HashMap::new(),
+            commands: Vec::new(),
+            closed: false,
         };
-        Self {
-            state: Mutex::new(state),
-            lost: Condvar::new(),
-        }
+        state.act();
+        Self { state: Mutex::new(state), lost: Condvar::new(), bell }
     }
 
-    /// Gives a lane at once if one is free, else waits for one. Gives nothing, and the slots that
-    /// must be started again, if all have failed a while ago.
-    pub(crate) fn lease(
-        &self,
-        want: &Want<'_>,
-        deadline: Option<Instant>,
-    ) -> (Option<Result<Grant>>, Vec<u32>) {
+    // For callers.
+
+    /// Gives a lane at once if one is free, else waits for one.
+    pub(crate) fn lease(&self, want: &Want<'_>, deadline: Option<Instant>) -> Result<Grant> {
         let mut state = self.lock();
-        match state.try_lease(want) {
-            Some(outcome) => (Some(outcome), Vec::new()),
-            None => match state.revive() {
-                slots if slots.is_empty() => (Some(self.wait_locked(state, want, deadline)), slots),
-                slots => (None, slots),
-            },
+        let request = snakebridge_pool::Want {
+            pool: want.session.pool,
+            session: want.session.key,
+            pinned: want.pinned,
+            affinity: want.affinity,
+            // The caller keeps its own time while it waits.
+            until: None,
+        };
+        match state.scheduler.request(request) {
+            Outcome::Granted(worker) => state.grant(worker),
+            Outcome::Refused(refusal) => Err(state.refusal(refusal)),
+            Outcome::Queued(ticket) => {
+                let woken = Arc::new(Condvar::new());
+                let waiter = Waiter { woken: Arc::clone(&woken), outcome: None };
+                state.waiters.insert(ticket, waiter);
+                // Waiting may have been what starts another worker.
+                self.done(state);
+                self.wait(ticket, &woken, want, deadline)
+            }
         }
     }
 
-    /// Waits for a lane.
-    pub(crate) fn wait(&self, want: &Want<'_>, deadline: Option<Instant>) -> Result<Grant> {
-        let mut state = self.lock();
-        match state.try_lease(want) {
-            Some(outcome) => outcome,
-            None => self.wait_locked(state, want, deadline),
-        }
-    }
-
-    fn wait_locked(
+    fn wait(
         &self,
-        mut state: MutexGuard<'_, State>,
+        ticket: Ticket,
+        woken: &Condvar,
         want: &Want<'_>,
         deadline: Option<Instant>,
     ) -> Result<Grant> {
-        state.last_ticket += 1;
-        let ticket = state.last_ticket;
-        let woken = Arc::new(Condvar::new());
-        state.queue.push_back(Waiter {
-            ticket,
-            session: Arc::clone(want.session),
-            pinned: want.pinned,
-            affinity: want.affinity,
-            woken: Arc::clone(&woken),
-        });
+        let mut state = self.lock();
         loop {
-            if let Some(outcome) = state.outcomes.remove(&ticket) {
-                return outcome;
+            if state.waiters.get(&ticket).is_some_and(|waiter| waiter.outcome.is_some()) {
+                let outcome = state.waiters.remove(&ticket).and_then(|waiter| waiter.outcome);
+                return outcome.unwrap_or_else(|| Err(closed()));
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
-                state.queue.retain(|waiter| waiter.ticket != ticket);
-                return Err(
-                    Error::new(ErrorKind::Timeout, state.why_waiting(want)).with_retry(Retry::Safe)
-                );
+                state.waiters.remove(&ticket);
+                state.scheduler.cancel(ticket);
+                return Err(state.waited_too_long(want));
             }
             state = match left {
                 Some(left) => {
-                    woken
-                        .wait_timeout(state, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
+                    woken.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
                 }
                 None => woken.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         }
     }
 
-    /// Takes a lane back and gives it to the next that waits for it.
-    pub(crate) fn give_back(&self, worker: WorkerKey, lane: Box<Lane>) {
+    /// Takes back a lane whose call has ended, and has made this many new refs.
+    pub(crate) fn give_back(&self, worker: WorkerKey, lane: Box<Lane>, made: u64) {
         let mut state = self.lock();
         // The lane of a lost worker, or of a closed bridge, is closed here.
-        if state.closed || state.slot(worker).is_none() {
-            drop(state);
-            drop(lane);
+        if !state.scheduler.is_alive(worker) {
             return;
         }
-        state.offer(worker, lane);
+        state.place(worker).lane = Some(lane);
+        state.scheduler.give_back(Instant::now(), worker, Returned::Clean, made);
+        self.done(state);
     }
 
-    /// Takes a lane back on which nothing was sent.
+    /// Takes back a lane on which nothing was sent.
     pub(crate) fn give_back_unused(&self, grant: Grant) {
-        if let Some(slot) = self.lock().slot(grant.worker) {
-            slot.releases.extend(grant.releases);
-        }
-        self.give_back(grant.worker, grant.lane);
-    }
-
-    /// Notes a ref to release on its worker. Whether anything has to be sent for it.
-    pub(crate) fn release(&self, worker: WorkerKey, session: u32, id: u64) -> bool {
         let mut state = self.lock();
-        match state.slot(worker) {
-            Some(slot) => {
-                slot.releases.extend([u64::from(session), id]);
-                true
-            }
-            None => false,
+        if state.scheduler.is_alive(grant.worker) {
+            state.place(grant.worker).releases.extend(grant.releases);
+            state.place(grant.worker).lane = Some(grant.lane);
+            state.scheduler.give_back(Instant::now(), grant.worker, Returned::Unused, 0);
         }
+        self.done(state);
     }
 
-    /// Notes that all refs of a session are to be released, wherever they are.
-    pub(crate) fn release_everywhere(&self, session: u32) {
-        for slot in &mut self.lock().slots {
-            slot.releases.extend([u64::from(session), 0]);
-        }
-    }
-
-    /// Takes an idle lane whose worker has something to release. Whether more wait elsewhere.
-    pub(crate) fn take_for_releases(&self) -> (Option<Grant>, bool) {
+    /// Takes back a lane on which a call still runs that nobody waits for any more.
+    pub(crate) fn give_back_running(&self, worker: WorkerKey, session: u32, lane: Box<Lane>) {
         let mut state = self.lock();
-        let waiting = |slot: &&mut Slot| !slot.releases.is_empty();
-        let left = state.slots.iter_mut().filter(waiting).count();
-        let ready =
-            state.slots.iter_mut().enumerate().find(|(_, slot)| {
-                !slot.releases.is_empty() && matches!(slot.stage, Stage::Idle(_))
-            });
-        match ready {
-            Some((index, slot)) => (slot.take(index), true),
-            None => (None, left > 0),
-        }
-    }
-
-    /// Whether refs wait for release on any worker.
-    pub(crate) fn has_releases(&self) -> bool {
-        self.lock()
-            .slots
-            .iter()
-            .any(|slot| !slot.releases.is_empty())
-    }
-
-    /// The present life of a slot.
-    pub(crate) fn current(&self, slot: u32) -> Option<WorkerKey> {
-        let generation = self.lock().slots.get(slot as usize)?.generation;
-        Some(WorkerKey { slot, generation })
-    }
-
-    /// Notes which Python the workers run on: version and executable.
-    pub(crate) fn set_python(&self, python: PythonInfo) {
-        self.lock().python.get_or_insert(python);
-    }
-
-    /// Which Python the workers run on, once one has started.
-    pub(crate) fn python(&self) -> Option<PythonInfo> {
-        self.lock().python.clone()
-    }
-
-    /// A worker is ready.
-    pub(crate) fn started(&self, worker: WorkerKey, lane: Box<Lane>) {
-        self.give_back(worker, lane);
-    }
-
-    /// A worker could not be started.
-    pub(crate) fn failed(&self, worker: WorkerKey, error: &Error) {
-        let mut state = self.lock();
-        let Some(slot) = state.slot(worker) else {
+        if !state.scheduler.is_alive(worker) {
             return;
-        };
-        slot.stage = Stage::Failed {
-            error: error.clone(),
-            since: Instant::now(),
-        };
-        let all = state
-            .slots
-            .iter()
-            .all(|slot| matches!(slot.stage, Stage::Failed { .. }));
-        state.refuse(error, |waiter| all || waiter.needs() == Some(worker));
+        }
+        state.place(worker).stopping = Some((session, lane));
+        state.scheduler.give_back(Instant::now(), worker, Returned::Running, 0);
+        self.done(state);
     }
 
-    /// A worker has ended. Gives its successor.
-    pub(crate) fn lost(&self, worker: WorkerKey, loss: Loss) -> Option<WorkerKey> {
+    /// The lane of this worker cannot be used any more.
+    pub(crate) fn give_back_damaged(&self, worker: WorkerKey) {
         let mut state = self.lock();
-        let loss = Arc::new(loss);
-        let slot = state.slot(worker)?;
-        slot.losses
-            .push_back((worker.generation, Arc::clone(&loss)));
-        if slot.losses.len() > REMEMBERED_LOSSES {
-            slot.losses.pop_front();
+        state.scheduler.give_back(Instant::now(), worker, Returned::Damaged, 0);
+        self.done(state);
+    }
+
+    /// Notes that a ref has ended, and that its object is to be released, unless its session was
+    /// closed and the object is gone already. Whether anything has to be sent for it.
+    pub(crate) fn release(&self, worker: WorkerKey, session: &SessionState, id: u64) -> bool {
+        let mut state = self.lock();
+        if !state.scheduler.is_alive(worker) {
+            return false;
         }
-        slot.generation += 1;
-        slot.stage = Stage::Starting;
-        slot.sessions = 0;
-        slot.releases = Vec::new();
-        let successor = WorkerKey {
-            generation: slot.generation,
-            ..worker
-        };
-        state.refuse(&ref_lost(worker, Some(&loss)), |waiter| {
-            waiter.pinned == Some(worker)
-        });
-        self.lost.notify_all();
-        Some(successor)
+        let send = !session.is_closed();
+        if send {
+            state.place(worker).releases.extend([u64::from(session.number), id]);
+        }
+        state.scheduler.released(Instant::now(), worker, 1);
+        self.done(state);
+        send
+    }
+
+    /// Notes objects to release for which there never was a ref.
+    pub(crate) fn release_unseen(&self, worker: WorkerKey, session: u32, ids: &[u64]) {
+        let mut state = self.lock();
+        if state.scheduler.is_alive(worker) {
+            let pairs = ids.iter().flat_map(|id| [u64::from(session), *id]);
+            state.place(worker).releases.extend(pairs);
+        }
+    }
+
+    pub(crate) fn open_session(&self) -> SessionKey {
+        self.lock().scheduler.open_session()
+    }
+
+    /// Closes a session, and notes that all its refs are to be released, wherever they are.
+    pub(crate) fn close_session(&self, session: &SessionState) {
+        let mut state = self.lock();
+        state.scheduler.close_session(session.key);
+        for place in state.places.iter_mut() {
+            place.releases.extend([u64::from(session.number), 0]);
+        }
     }
 
     /// How a worker ended; waits a while for the supervisor to find out.
     pub(crate) fn loss_of(&self, worker: WorkerKey, limit: Duration) -> Option<Arc<Loss>> {
         let state = self.lock();
-        let unknown = |state: &mut State| !state.closed && state.slot(worker).is_some();
+        let unknown = |state: &mut State| !state.closed && state.scheduler.is_alive(worker);
         let (state, _) = self
             .lost
             .wait_timeout_while(state, limit, unknown)
@@ -312,209 +245,225 @@ impl Placement {
         state.known_loss(worker)
     }
 
+    /// Which Python the workers of a pool run on, once one has started.
+    pub(crate) fn python(&self, pool: PoolId) -> Option<PythonInfo> {
+        self.lock().pythons[usize::from(pool.0)].clone()
+    }
+
+    pub(crate) fn status(&self, pool: PoolId) -> PoolStatus {
+        self.lock().scheduler.status(pool)
+    }
+
+    // For the supervisor.
+
+    pub(crate) fn take_commands(&self) -> Vec<Command> {
+        std::mem::take(&mut self.lock().commands)
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.lock().scheduler.poll_timeout()
+    }
+
+    pub(crate) fn handle_timeout(&self) {
+        let mut state = self.lock();
+        state.scheduler.handle_timeout(Instant::now());
+        self.done(state);
+    }
+
+    pub(crate) fn started(&self, worker: WorkerKey, lane: Box<Lane>, python: PythonInfo) {
+        let mut state = self.lock();
+        let pool = state.scheduler.pool_of_worker(worker);
+        state.pythons[usize::from(pool.0)].get_or_insert(python);
+        if state.closed {
+            return;
+        }
+        state.place(worker).lane = Some(lane);
+        state.scheduler.worker_started(Instant::now(), worker);
+        self.done(state);
+    }
+
+    pub(crate) fn failed(&self, worker: WorkerKey, error: Error) {
+        let mut state = self.lock();
+        state.scheduler.worker_failed(Instant::now(), worker, error);
+        self.done(state);
+    }
+
+    /// A worker has ended.
+    pub(crate) fn ended(&self, worker: WorkerKey, loss: Loss) {
+        let mut state = self.lock();
+        if !state.scheduler.is_alive(worker) {
+            return;
+        }
+        let place = state.place(worker);
+        place.losses.push_back((worker.generation, Arc::new(loss)));
+        if place.losses.len() > REMEMBERED_LOSSES {
+            place.losses.pop_front();
+        }
+        (place.lane, place.stopping) = (None, None);
+        place.releases = Vec::new();
+        state.scheduler.worker_ended(worker);
+        self.lost.notify_all();
+        self.done(state);
+    }
+
+    /// The interrupted call of a worker has ended.
+    pub(crate) fn recovered(&self, worker: WorkerKey, lane: Box<Lane>) {
+        let mut state = self.lock();
+        if !state.scheduler.is_alive(worker) {
+            return;
+        }
+        state.place(worker).lane = Some(lane);
+        state.scheduler.recovered(Instant::now(), worker);
+        self.done(state);
+    }
+
+    /// Takes an idle lane whose worker has something to release. Whether more wait elsewhere.
+    pub(crate) fn take_for_releases(&self) -> (Option<Grant>, bool) {
+        let mut state = self.lock();
+        let waiting = state.places.iter().any(|place| !place.releases.is_empty());
+        let idle = |place: &Place| !place.releases.is_empty() && place.lane.is_some();
+        let Some(slot) = state.places.iter().position(idle) else { return (None, waiting) };
+        let worker = state.scheduler.key(slot as u32);
+        let taken = state.scheduler.take_idle(worker);
+        (taken.then(|| state.grant(worker).ok()).flatten(), waiting)
+    }
+
+    /// Whether refs wait for release on any worker.
+    pub(crate) fn has_releases(&self) -> bool {
+        self.lock().places.iter().any(|place| !place.releases.is_empty())
+    }
+
     /// Ends everything: nobody gets a lane any more, and idle ones are closed.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
-        state.closed = true;
-        let mut lanes = Vec::new();
-        for slot in &mut state.slots {
-            if let Stage::Idle(lane) = std::mem::replace(&mut slot.stage, Stage::Busy) {
-                lanes.push(lane);
-            }
+        if state.closed {
+            return;
         }
-        state.refuse(&closed(), |_| true);
+        state.closed = true;
+        state.scheduler.close(Instant::now());
+        state.commands.push(Command::Shutdown);
         self.lost.notify_all();
-        drop(state);
-        drop(lanes);
+        self.done(state);
+    }
+
+    /// Has the supervisor look after the releases.
+    pub(crate) fn ask_for_flush(&self) {
+        let mut state = self.lock();
+        state.commands.push(Command::Flush);
+        self.done(state);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing in here panics half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Carries out what the scheduler wants, and wakes the supervisor if it has a part in that.
+    fn done(&self, mut state: MutexGuard<'_, State>) {
+        state.act();
+        let wanted = !state.commands.is_empty();
+        drop(state);
+        if wanted {
+            platform::ring(&self.bell);
+        }
+    }
 }
 
 impl State {
-    /// A lane or an error at once; nothing if the call has to wait.
-    fn try_lease(&mut self, want: &Want<'_>) -> Option<Result<Grant>> {
-        if self.closed {
-            return Some(Err(closed()));
-        }
-        let home = want.session.home().filter(|home| self.is_alive(*home));
-        if let Some(worker) = want.pinned.or(home) {
-            let index = worker.slot as usize;
-            if want.pinned.is_some() && !self.is_alive(worker) {
-                let loss = self.known_loss(worker);
-                return Some(Err(ref_lost(worker, loss.as_deref())));
+    fn act(&mut self) {
+        while let Some(action) = self.scheduler.poll_action() {
+            match action {
+                Action::Start(worker) => {
+                    let pool = self.scheduler.pool_of_worker(worker);
+                    self.commands.push(Command::Start(worker, pool));
+                }
+                Action::Interrupt(worker) => {
+                    if let Some((session, lane)) = self.place(worker).stopping.take() {
+                        self.commands.push(Command::Stop { worker, session, lane });
+                    }
+                }
+                Action::End(worker) => {
+                    self.place(worker).lane = None;
+                    self.commands.push(Command::Look);
+                }
+                Action::Kill(worker) => self.commands.push(Command::Kill(worker)),
+                Action::Grant(ticket, worker) => {
+                    let outcome = self.grant(worker);
+                    self.answer(ticket, outcome);
+                }
+                Action::Refuse(ticket, refusal) => {
+                    let error = self.refusal(refusal);
+                    self.answer(ticket, Err(error));
+                }
+                // The scheduler is of the same version.
+                _ => {}
             }
-            let slot = &mut self.slots[index];
-            if let Some(grant) = slot.take(index) {
-                return Some(Ok(grant));
-            }
-            if want.affinity == Affinity::StrictFailFast {
-                return Some(Err(Error::new(
-                    ErrorKind::Busy,
-                    "the session's worker is busy",
-                )
-                .with_worker(worker.id())
-                .with_hint("use `Affinity::StrictQueue` to wait for it")));
-            }
-            if want.pinned.is_some() || want.affinity == Affinity::StrictQueue {
-                return self.slots[index].failure().map(Err);
-            }
-        }
-        let free = self
-            .slots
-            .iter()
-            .enumerate()
-            .filter(|(_, slot)| matches!(slot.stage, Stage::Idle(_)))
-            .min_by_key(|(_, slot)| slot.sessions);
-        if let Some((index, _)) = free {
-            return self.slots[index]
-                .take(index)
-                .map(|grant| Ok(self.settle(want.session, grant)));
-        }
-        let failures: Option<Vec<Error>> = self.slots.iter().map(Slot::failure).collect();
-        match failures {
-            Some(failures) if !self.slots.iter().any(Slot::failed_long_ago) => {
-                failures.into_iter().next().map(Err)
-            }
-            _ => None,
         }
     }
 
-    /// Makes the worker of a grant the home of a session that has none.
-    fn settle(&mut self, session: &SessionState, grant: Grant) -> Grant {
-        if session.home().is_none_or(|home| !self.is_alive(home)) {
-            session.set_home(grant.worker);
-            self.slots[grant.worker.slot as usize].sessions += 1;
-        }
-        grant
-    }
-
-    /// Gives a lane to the first that can use it, else lets it lie idle.
-    fn offer(&mut self, worker: WorkerKey, lane: Box<Lane>) {
-        let index = worker.slot as usize;
-        self.slots[index].stage = Stage::Idle(lane);
-        let fits = |waiter: &Waiter| self.is_for(waiter, worker);
-        let Some(place) = self.queue.iter().position(fits) else {
-            return;
-        };
-        let Some(waiter) = self.queue.remove(place) else {
-            return;
-        };
-        if let Some(grant) = self.slots[index].take(index) {
-            let grant = match waiter.pinned {
-                Some(_) => grant,
-                None => self.settle(&waiter.session, grant),
-            };
-            self.outcomes.insert(waiter.ticket, Ok(grant));
+    fn answer(&mut self, ticket: Ticket, outcome: Result<Grant>) {
+        if let Some(waiter) = self.waiters.get_mut(&ticket) {
+            waiter.outcome = Some(outcome);
             waiter.woken.notify_one();
         }
     }
 
-    fn is_for(&self, waiter: &Waiter, worker: WorkerKey) -> bool {
-        match waiter.needs().filter(|needed| self.is_alive(*needed)) {
-            Some(needed) => needed == worker,
-            None => waiter.pinned.is_none(),
+    fn grant(&mut self, worker: WorkerKey) -> Result<Grant> {
+        let place = self.place(worker);
+        match place.lane.take() {
+            Some(lane) => {
+                let releases = std::mem::take(&mut place.releases);
+                Ok(Grant { worker, lane, releases })
+            }
+            None => Err(Error::new(ErrorKind::Protocol, "an idle worker has no lane")
+                .with_worker(WorkerId(worker.slot))),
         }
     }
 
-    fn refuse(&mut self, error: &Error, whom: impl Fn(&Waiter) -> bool) {
-        let outcomes = &mut self.outcomes;
-        self.queue.retain(|waiter| {
-            let refused = whom(waiter);
-            if refused {
-                outcomes.insert(waiter.ticket, Err(error.clone()));
-                waiter.woken.notify_one();
-            }
-            !refused
-        });
-    }
-
-    /// Turns slots that failed a while ago back to starting.
-    fn revive(&mut self) -> Vec<u32> {
-        let mut revived = Vec::new();
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            if slot.failed_long_ago() {
-                slot.stage = Stage::Starting;
-                revived.push(index as u32);
-            }
-        }
-        revived
-    }
-
-    fn slot(&mut self, worker: WorkerKey) -> Option<&mut Slot> {
-        let slot = self.slots.get_mut(worker.slot as usize)?;
-        (slot.generation == worker.generation).then_some(slot)
-    }
-
-    fn is_alive(&self, worker: WorkerKey) -> bool {
-        let slot = self.slots.get(worker.slot as usize);
-        slot.is_some_and(|slot| slot.generation == worker.generation)
+    fn place(&mut self, worker: WorkerKey) -> &mut Place {
+        &mut self.places[worker.slot as usize]
     }
 
     fn known_loss(&self, worker: WorkerKey) -> Option<Arc<Loss>> {
-        let losses = &self.slots.get(worker.slot as usize)?.losses;
-        let found = losses
-            .iter()
-            .find(|(generation, _)| *generation == worker.generation);
+        let losses = &self.places.get(worker.slot as usize)?.losses;
+        let found = losses.iter().find(|(generation, _)| *generation == worker.generation);
         found.map(|(_, loss)| Arc::clone(loss))
     }
 
-    fn why_waiting(&self, want: &Want<'_>) -> &'static str {
-        let starting = |slot: &Slot| matches!(slot.stage, Stage::Starting);
-        match want.pinned {
-            _ if self.slots.iter().all(starting) => {
+    fn refusal(&self, refusal: Refusal<Error>) -> Error {
+        match refusal {
+            Refusal::Busy(worker) => {
+                Error::new(ErrorKind::Busy, "the worker of the session or ref is busy")
+                    .with_worker(WorkerId(worker.slot))
+                    .with_hint("use `Affinity::StrictQueue` to wait for it")
+            }
+            Refusal::Lost(worker) => ref_lost(worker, self.known_loss(worker).as_deref()),
+            Refusal::Saturated(waiting) => {
+                Error::new(ErrorKind::Saturated, format!("{waiting} calls wait already"))
+                    .with_hint("call less at once, or give the pool more workers or a longer queue")
+            }
+            Refusal::StartFailed(error) => error,
+            Refusal::SessionClosed => {
+                Error::new(ErrorKind::SessionClosed, "the session was closed")
+            }
+            _ => closed(),
+        }
+    }
+
+    fn waited_too_long(&self, want: &Want<'_>) -> Error {
+        use snakebridge_pool::WorkerStage::{Absent, Backoff, Starting};
+        let status = self.scheduler.status(want.session.pool);
+        let starting = |stage| matches!(stage, Absent | Backoff | Starting);
+        let message = match want.pinned {
+            _ if status.workers.iter().all(|(_, stage, ..)| starting(*stage)) => {
                 "no worker had started when the time for the call was over"
             }
             Some(_) => {
                 "the worker of the call's refs was busy until the time for the call was over"
             }
             None => "no worker was free until the time for the call was over",
-        }
-    }
-}
-
-impl Slot {
-    /// Takes the lane if it is idle, with what is to be released.
-    fn take(&mut self, index: usize) -> Option<Grant> {
-        match std::mem::replace(&mut self.stage, Stage::Busy) {
-            Stage::Idle(lane) => Some(Grant {
-                worker: WorkerKey {
-                    slot: index as u32,
-                    generation: self.generation,
-                },
-                lane,
-                releases: std::mem::take(&mut self.releases),
-            }),
-            other => {
-                self.stage = other;
-                None
-            }
-        }
-    }
-
-    fn failure(&self) -> Option<Error> {
-        match &self.stage {
-            Stage::Failed { error, .. } => Some(error.clone()),
-            _ => None,
-        }
-    }
-
-    fn failed_long_ago(&self) -> bool {
-        matches!(self.stage, Stage::Failed { since, .. } if since.elapsed() >= START_AGAIN)
-    }
-}
-
-impl Waiter {
-    /// The worker that the waiter cannot do without.
-    fn needs(&self) -> Option<WorkerKey> {
-        match (self.pinned, self.affinity) {
-            (Some(worker), _) => Some(worker),
-            (None, Affinity::Hint) => None,
-            (None, _) => self.session.home(),
-        }
+        };
+        Error::new(ErrorKind::Timeout, message).with_retry(Retry::Safe)
     }
 }
 
@@ -522,9 +471,7 @@ impl Loss {
     /// How the worker ended, after "the worker".
     pub(crate) fn describe(&self) -> String {
         use std::os::unix::process::ExitStatusExt as _;
-        let Some(status) = self.status else {
-            return "was given up".to_owned();
-        };
+        let Some(status) = self.status else { return "was given up".to_owned() };
         match (status.code(), status.signal()) {
             (Some(code), _) => format!("exited with code {code}"),
             (None, Some(signal)) => format!("was killed by {}", signal_name(signal)),
@@ -549,10 +496,7 @@ fn signal_name(signal: i32) -> String {
 
 fn ref_lost(worker: WorkerKey, loss: Option<&Loss>) -> Error {
     let how = loss.map_or_else(|| "has ended".to_owned(), Loss::describe);
-    Error::new(
-        ErrorKind::RefLost,
-        format!("the ref is lost: the worker that held it {how}"),
-    )
-    .with_worker(worker.id())
-    .with_hint("make the object again; a new worker has taken the place of the old one")
+    Error::new(ErrorKind::RefLost, format!("the ref is lost: the worker that held it {how}"))
+        .with_worker(WorkerId(worker.slot))
+        .with_hint("make the object again; a new worker has taken the place of the old one")
 }

@@ -1,5 +1,6 @@
 //! Starting one worker process.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
@@ -12,7 +13,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 use snakebridge_wire::{Encoder, Header, Kind};
 
 use super::lane::Lane;
-use super::{Config, platform};
+use super::{PoolSettings, platform};
 
 /// A process that is on its way to become a worker.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ pub(crate) struct Spawned {
 /// The control channel is its standard input; the ends of the lane's pipes follow through it. So
 /// the child inherits nothing but its three standard descriptors, and other children of the host,
 /// started at the same time by other threads, cannot inherit what is meant for this one.
-pub(crate) fn spawn(python: &Path, config: &Config) -> io::Result<Spawned> {
+pub(crate) fn spawn(python: &Path, settings: &PoolSettings, package: &Path) -> io::Result<Spawned> {
     let (control, child_control) = platform::socket_pair()?;
     let (request_reader, request) = platform::pipe()?;
     let (reply, reply_writer) = platform::pipe()?;
@@ -39,20 +40,20 @@ pub(crate) fn spawn(python: &Path, config: &Config) -> io::Result<Spawned> {
     }
     let mut command = Command::new(python);
     command
-        .args(snakebridge_worker::arguments(&config.package))
+        .args(snakebridge_worker::arguments(package))
         .stdin(Stdio::from(child_control))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         // A group of its own: the terminal's Ctrl-C does not reach it, and all that it starts can
         // be found.
         .process_group(0);
-    for (name, value) in &config.env {
+    for (name, value) in &settings.env {
         match value {
             Some(value) => command.env(name, value),
             None => command.env_remove(name),
         };
     }
-    if let Some(folder) = &config.current_dir {
+    if let Some(folder) = &settings.current_dir {
         command.current_dir(folder);
     }
     let mut child = command.spawn()?;
@@ -60,7 +61,7 @@ pub(crate) fn spawn(python: &Path, config: &Config) -> io::Result<Spawned> {
         return Err(io::Error::other("the child has no standard output"));
     };
     let (stdout, stderr) = (OwnedFd::from(stdout), OwnedFd::from(stderr));
-    if let Err(error) = send_init(&control, config, [&request_reader, &reply_writer]) {
+    if let Err(error) = send_init(&control, settings, [&request_reader, &reply_writer]) {
         // A child that ended at once says more by its exit than by this; it is seen to have ended.
         if error.raw_os_error() != Some(rustix::io::Errno::PIPE.raw_os_error()) {
             let _ = child.kill();
@@ -69,39 +70,22 @@ pub(crate) fn spawn(python: &Path, config: &Config) -> io::Result<Spawned> {
         }
     }
     let lane = Box::new(Lane::new(request, reply));
-    Ok(Spawned {
-        child,
-        control,
-        lane,
-        stdout,
-        stderr,
-    })
+    Ok(Spawned { child, control, lane, stdout, stderr })
 }
 
-fn send_init(control: &OwnedFd, config: &Config, ends: [&OwnedFd; 2]) -> io::Result<()> {
+fn send_init(control: &OwnedFd, settings: &PoolSettings, ends: [&OwnedFd; 2]) -> io::Result<()> {
     let mut encoder = Encoder::default();
-    let settings = [("module_path", &config.module_path)];
-    let settings: std::collections::BTreeMap<_, _> = settings.into_iter().collect();
+    let settings = BTreeMap::from([("module_path", &settings.module_path)]);
     encoder.value(&settings).map_err(io::Error::other)?;
     let body = encoder.finish();
-    let header = Header {
-        kind: Kind::Init,
-        flags: 0,
-        session: 0,
-        len: body.len() as u64,
-    };
+    let header = Header { kind: Kind::Init, flags: 0, session: 0, len: body.len() as u64 };
     let frame = [&header.to_bytes()[..], &body].concat();
 
     let descriptors = ends.map(|end| end.as_fd());
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let sent = sendmsg(
-        control,
-        &[IoSlice::new(&frame)],
-        &mut ancillary,
-        send_flags(),
-    )?;
+    let sent = sendmsg(control, &[IoSlice::new(&frame)], &mut ancillary, send_flags())?;
     let mut rest = &frame[sent..];
     while !rest.is_empty() {
         let sent = rustix::net::send(control, rest, send_flags())?;

@@ -25,6 +25,10 @@ pub enum ErrorKind {
     SessionClosed,
     /// The call took longer than it may.
     Timeout,
+    /// There is no pool with the name that was given.
+    UnknownPool,
+    /// Too many calls wait for a worker of the pool already.
+    Saturated,
     /// The session's worker is busy, and the call is not to wait: [`Affinity::StrictFailFast`].
     ///
     /// [`Affinity::StrictFailFast`]: crate::Affinity::StrictFailFast

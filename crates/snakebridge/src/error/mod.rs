@@ -85,7 +85,7 @@ impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let retry = match kind {
             ErrorKind::Timeout | ErrorKind::WorkerLost | ErrorKind::Protocol => Retry::IfIdempotent,
-            ErrorKind::Busy => Retry::Safe,
+            ErrorKind::Busy | ErrorKind::Saturated => Retry::Safe,
             _ => Retry::Never,
         };
         Self(Arc::new(Inner {
@@ -196,9 +196,6 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0
-            .source
-            .as_deref()
-            .map(|source| source as &(dyn StdError + 'static))
+        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
 }

@@ -153,21 +153,13 @@ impl PythonError {
             writeln!(out, "{indent}Traceback (most recent call last):")?;
         }
         for frame in &self.frames {
-            let TracebackFrame {
-                file,
-                line,
-                function,
-                source,
-            } = frame;
+            let TracebackFrame { file, line, function, source } = frame;
             writeln!(out, "{indent}  File \"{file}\", line {line}, in {function}")?;
             if let Some(source) = source {
                 writeln!(out, "{indent}    {source}")?;
             }
         }
-        for line in self
-            .to_string()
-            .lines()
-            .chain(self.notes.iter().flat_map(|note| note.lines()))
+        for line in self.to_string().lines().chain(self.notes.iter().flat_map(|note| note.lines()))
         {
             writeln!(out, "{indent}{line}")?;
         }
@@ -210,8 +202,7 @@ impl<'de> Deserialize<'de> for PythonError {
                 fn next<'de, T: Deserialize<'de>, A: de::SeqAccess<'de>>(
                     seq: &mut A,
                 ) -> Result<T, A::Error> {
-                    seq.next_element()?
-                        .ok_or_else(|| de::Error::custom("a field is missing"))
+                    seq.next_element()?.ok_or_else(|| de::Error::custom("a field is missing"))
                 }
                 type Frame = (String, u32, String, Option<String>);
                 let frame = |(file, line, function, source): Frame| TracebackFrame {
@@ -226,10 +217,7 @@ impl<'de> Deserialize<'de> for PythonError {
                     bases: next(&mut seq)?,
                     message: next(&mut seq)?,
                     args: next(&mut seq)?,
-                    frames: next::<Vec<Frame>, A>(&mut seq)?
-                        .into_iter()
-                        .map(frame)
-                        .collect(),
+                    frames: next::<Vec<Frame>, A>(&mut seq)?.into_iter().map(frame).collect(),
                     notes: next(&mut seq)?,
                     cause: next(&mut seq)?,
                     context: next(&mut seq)?,

@@ -60,9 +60,7 @@ impl FromStr for Decimal {
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         match is_decimal(text) {
             true => Ok(Self(text.into())),
-            false => Err(InvalidValue::new(
-                "a decimal is written like `-1.50`, `1E+3` or `NaN`",
-            )),
+            false => Err(InvalidValue::new("a decimal is written like `-1.50`, `1E+3` or `NaN`")),
         }
     }
 }
@@ -74,10 +72,7 @@ fn is_decimal(text: &str) -> bool {
     if matches!(lower.as_str(), "inf" | "infinity") {
         return true;
     }
-    if let Some(payload) = lower
-        .strip_prefix("snan")
-        .or_else(|| lower.strip_prefix("nan"))
-    {
+    if let Some(payload) = lower.strip_prefix("snan").or_else(|| lower.strip_prefix("nan")) {
         return digits(payload);
     }
     let (number, exponent) = lower.split_once('e').unwrap_or((&lower, "0"));
@@ -181,23 +176,11 @@ mod tests {
 
     #[test]
     fn decimals() {
-        for good in [
-            "0",
-            "-0.0",
-            "1.50",
-            "1E+3",
-            ".5",
-            "5.",
-            "NaN",
-            "-Infinity",
-            "sNaN12",
-            "1e-9",
-        ] {
+        for good in ["0", "-0.0", "1.50", "1E+3", ".5", "5.", "NaN", "-Infinity", "sNaN12", "1e-9"]
+        {
             assert!(is_decimal(good), "{good}");
         }
-        for bad in [
-            "", ".", "-", "1.2.3", "1e", "e5", "0x1", "1_0", " 1", "Infinite",
-        ] {
+        for bad in ["", ".", "-", "1.2.3", "1e", "e5", "0x1", "1_0", " 1", "Infinite"] {
             assert!(!is_decimal(bad), "{bad}");
         }
     }

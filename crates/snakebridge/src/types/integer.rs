@@ -40,9 +40,7 @@ impl BigInt {
             }
             bytes = rest;
         }
-        Self {
-            bytes: bytes.into(),
-        }
+        Self { bytes: bytes.into() }
     }
 
     /// The two's complement bytes, lowest first, without bytes that only repeat the sign.
@@ -59,8 +57,7 @@ impl BigInt {
 
     fn widen<const N: usize>(&self) -> Option<[u8; N]> {
         let mut wide = [if self.is_negative() { 0xff } else { 0 }; N];
-        wide.get_mut(..self.bytes.len())?
-            .copy_from_slice(&self.bytes);
+        wide.get_mut(..self.bytes.len())?.copy_from_slice(&self.bytes);
         Some(wide)
     }
 }

@@ -34,9 +34,7 @@ impl Date {
             _ => 0,
         };
         if !(1..=9999).contains(&year) || !(1..=days).contains(&day) {
-            return Err(InvalidValue::new(format!(
-                "there is no date {year}-{month}-{day}"
-            )));
+            return Err(InvalidValue::new(format!("there is no date {year}-{month}-{day}")));
         }
         Ok(Self { year, month, day })
     }
@@ -118,14 +116,7 @@ impl Time {
                 "there is no time {hour}:{minute}:{second}.{micros}"
             )));
         }
-        Ok(Self {
-            hour,
-            minute,
-            second,
-            micros,
-            fold: false,
-            offset: None,
-        })
+        Ok(Self { hour, minute, second, micros, fold: false, offset: None })
     }
 
     /// The same time with this offset from UTC, or without one.
@@ -211,11 +202,7 @@ impl TimeDelta {
                 "there is no timedelta of {days} days, {seconds} seconds, {micros} microseconds"
             )));
         }
-        Ok(Self {
-            days,
-            seconds,
-            micros,
-        })
+        Ok(Self { days, seconds, micros })
     }
 
     /// The days; negative for negative spans.
@@ -255,9 +242,7 @@ impl TryFrom<Duration> for TimeDelta {
             (Ok(days), 0) => {
                 Self::new(days, (span.as_secs() % 86_400) as u32, span.subsec_micros())
             }
-            (Ok(_), _) => Err(InvalidValue::new(
-                "a timedelta has no parts of a microsecond",
-            )),
+            (Ok(_), _) => Err(InvalidValue::new("a timedelta has no parts of a microsecond")),
             (Err(_), _) => Err(InvalidValue::new("a timedelta has at most 999999999 days")),
         }
     }
@@ -270,10 +255,7 @@ impl TryFrom<TimeDelta> for Duration {
     fn try_from(span: TimeDelta) -> Result<Self> {
         let days = u64::try_from(span.days)
             .map_err(|_| InvalidValue::new("a Duration cannot be negative"))?;
-        Ok(Self::new(
-            days * 86_400 + u64::from(span.seconds),
-            span.micros * 1000,
-        ))
+        Ok(Self::new(days * 86_400 + u64::from(span.seconds), span.micros * 1000))
     }
 }
 
@@ -317,12 +299,7 @@ impl fmt::Display for DateTime {
 impl fmt::Display for TimeDelta {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (hours, minutes) = (self.seconds / 3600, self.seconds / 60 % 60);
-        write!(
-            f,
-            "{} days, {hours}:{minutes:02}:{:02}",
-            self.days,
-            self.seconds % 60
-        )?;
+        write!(f, "{} days, {hours}:{minutes:02}:{:02}", self.days, self.seconds % 60)?;
         match self.micros {
             0 => Ok(()),
             micros => write!(f, ".{micros:06}"),
@@ -367,10 +344,7 @@ impl FromStr for Time {
     fn from_str(text: &str) -> Result<Self> {
         let error = || InvalidValue::new("a time is written like `12:30:15.123456+05:30`");
         let (clock, offset) = match text.find(['+', '-', 'Z']) {
-            Some(at) => (
-                &text[..at],
-                Some(parse_offset(&text[at..]).ok_or_else(error)?),
-            ),
+            Some(at) => (&text[..at], Some(parse_offset(&text[at..]).ok_or_else(error)?)),
             None => (text, None),
         };
         let (hour, minute, second, micros) = parse_clock(clock).ok_or_else(error)?;
@@ -386,10 +360,7 @@ impl FromStr for DateTime {
         let (date, time) = text.split_once(['T', ' ']).ok_or_else(|| {
             InvalidValue::new("a datetime is written like `2024-02-29T12:30:15+05:30`")
         })?;
-        Ok(Self {
-            date: date.parse()?,
-            time: time.parse()?,
-        })
+        Ok(Self { date: date.parse()?, time: time.parse()? })
     }
 }
 
@@ -400,17 +371,9 @@ impl FromStr for TimeDelta {
     fn from_str(text: &str) -> Result<Self> {
         let error = || InvalidValue::new("a timedelta is written like `-1 days, 5:00:00`");
         let (days, clock) = text.split_once(" days, ").ok_or_else(error)?;
-        let clock = if clock.find(':') == Some(1) {
-            format!("0{clock}")
-        } else {
-            clock.to_owned()
-        };
+        let clock = if clock.find(':') == Some(1) { format!("0{clock}") } else { clock.to_owned() };
         let (hour, minute, second, micros) = parse_clock(&clock).ok_or_else(error)?;
-        Self::new(
-            days.parse().map_err(|_| error())?,
-            hour * 3600 + minute * 60 + second,
-            micros,
-        )
+        Self::new(days.parse().map_err(|_| error())?, hour * 3600 + minute * 60 + second, micros)
     }
 }
 
@@ -430,10 +393,7 @@ fn parse_clock(text: &str) -> Option<(u32, u32, u32, u32)> {
     let mut parts = clock.split(':');
     let (hour, minute) = (digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
     let second = parts.next().map_or(Some(0), |part| digits(part, 2))?;
-    parts
-        .next()
-        .is_none()
-        .then_some((hour, minute, second, micros))
+    parts.next().is_none().then_some((hour, minute, second, micros))
 }
 
 fn parse_offset(text: &str) -> Option<UtcOffset> {
@@ -459,32 +419,16 @@ type TimeFields = (u8, u8, u8, u32, u8, Option<i64>);
 
 fn time_fields(time: &Time) -> TimeFields {
     let offset = time.offset.map(UtcOffset::micros);
-    (
-        time.hour,
-        time.minute,
-        time.second,
-        time.micros,
-        time.fold.into(),
-        offset,
-    )
+    (time.hour, time.minute, time.second, time.micros, time.fold.into(), offset)
 }
 
 fn time_from_fields(fields: TimeFields) -> Result<Time> {
     let (hour, minute, second, micros, fold, offset) = fields;
     let offset = offset.map(UtcOffset::from_micros).transpose()?;
-    Ok(Time::new(hour, minute, second, micros)?
-        .with_fold(fold != 0)
-        .with_offset(offset))
+    Ok(Time::new(hour, minute, second, micros)?.with_fold(fold != 0).with_offset(offset))
 }
 
-serde_by_tuple!(
-    Time,
-    token::TIME,
-    "a time",
-    TimeFields,
-    time_fields,
-    time_from_fields
-);
+serde_by_tuple!(Time, token::TIME, "a time", TimeFields, time_fields, time_from_fields);
 
 serde_by_tuple!(
     DateTime,
@@ -494,16 +438,11 @@ serde_by_tuple!(
     |at| {
         let (hour, minute, second, micros, fold, offset) = time_fields(&at.time);
         let date = at.date;
-        (
-            date.year, date.month, date.day, hour, minute, second, micros, fold, offset,
-        )
+        (date.year, date.month, date.day, hour, minute, second, micros, fold, offset)
     },
     |(year, month, day, hour, minute, second, micros, fold, offset)| {
         let time = time_from_fields((hour, minute, second, micros, fold, offset))?;
-        Ok(DateTime {
-            date: Date::new(year, month, day)?,
-            time,
-        })
+        Ok(DateTime { date: Date::new(year, month, day)?, time })
     }
 );
 

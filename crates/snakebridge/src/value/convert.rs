@@ -24,12 +24,7 @@ impl ValueError {
 
 impl fmt::Display for ValueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "expected {}, found a Python `{}`",
-            self.expected,
-            self.found.type_name()
-        )
+        write!(f, "expected {}, found a Python `{}`", self.expected, self.found.type_name())
     }
 }
 
@@ -169,10 +164,7 @@ impl TryFrom<Value> for BigInt {
         match value {
             Value::Int(value) => Ok(value.into()),
             Value::BigInt(value) => Ok(value),
-            found => Err(ValueError {
-                expected: "an int",
-                found,
-            }),
+            found => Err(ValueError { expected: "an int", found }),
         }
     }
 }
@@ -187,10 +179,7 @@ impl TryFrom<Value> for Vec<Value> {
             | Value::Tuple(items)
             | Value::Set(items)
             | Value::FrozenSet(items) => Ok(items),
-            found => Err(ValueError {
-                expected: "a list, tuple, set or frozenset",
-                found,
-            }),
+            found => Err(ValueError { expected: "a list, tuple, set or frozenset", found }),
         }
     }
 }

@@ -39,10 +39,7 @@ impl Dict {
     /// many look-ups.
     pub fn get(&self, key: impl Into<Value>) -> Option<&Value> {
         let key = key.into();
-        self.0
-            .iter()
-            .find(|(found, _)| *found == key)
-            .map(|(_, value)| value)
+        self.0.iter().find(|(found, _)| *found == key).map(|(_, value)| value)
     }
 
     /// Puts a value under a key, in the place of one that was there.
@@ -85,9 +82,7 @@ impl PartialEq for Dict {
         self.0 == other.0
             || (self.len() == other.len()
                 && self.iter().all(|(key, value)| {
-                    other
-                        .iter()
-                        .any(|(name, found)| name == key && found == value)
+                    other.iter().any(|(name, found)| name == key && found == value)
                 }))
     }
 }

@@ -91,11 +91,7 @@ fn float(f: &mut fmt::Formatter<'_>, value: f64) -> fmt::Result {
 }
 
 fn text(f: &mut fmt::Formatter<'_>, value: &str) -> fmt::Result {
-    let quote = if value.contains('\'') && !value.contains('"') {
-        '"'
-    } else {
-        '\''
-    };
+    let quote = if value.contains('\'') && !value.contains('"') { '"' } else { '\'' };
     f.write_char(quote)?;
     for letter in value.chars() {
         match letter {
@@ -149,10 +145,7 @@ mod tests {
             (Value::from(Bytes::from(b"a\x00'")), "b'a\\x00\\''"),
             (Value::from((1,)), "(1,)"),
             (Value::Set(vec![]), "set()"),
-            (
-                Value::from(Dict::from([("a", vec![1, 2])])),
-                "{'a': [1, 2]}",
-            ),
+            (Value::from(Dict::from([("a", vec![1, 2])])), "{'a': [1, 2]}"),
         ] {
             assert_eq!(value.to_string(), shown);
         }
@@ -162,10 +155,7 @@ mod tests {
     fn order_of_dicts_and_sets_does_not_matter() {
         let (a, b) = (Dict::from([(1, 2), (3, 4)]), Dict::from([(3, 4), (1, 2)]));
         assert_eq!(Value::from(a), Value::from(b));
-        let (a, b) = (
-            Value::Set(vec![1.into(), 2.into()]),
-            Value::Set(vec![2.into(), 1.into()]),
-        );
+        let (a, b) = (Value::Set(vec![1.into(), 2.into()]), Value::Set(vec![2.into(), 1.into()]));
         assert_eq!(a, b);
         assert_ne!(Value::from(1), Value::from(1.0));
     }

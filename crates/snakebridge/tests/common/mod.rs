@@ -36,14 +36,8 @@ pub(crate) fn worker_pid(py: &Bridge) -> i32 {
 
 pub(crate) fn is_running(pid: i32) -> bool {
     // A process that has ended, but was not waited for, is a zombie.
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-        !stat
-            .rsplit(')')
-            .next()
-            .unwrap_or("")
-            .trim_start()
-            .starts_with('Z')
-    })
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or("").trim_start().starts_with('Z'))
 }
 
 /// Waits until something holds; fails if it does not within ten seconds.
@@ -89,9 +83,6 @@ where
                 threads.spawn(move || py.call("builtins", "eval", (code,)).wait().unwrap())
             })
             .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     })
 }

@@ -1,0 +1,188 @@
+//! The thread that starts workers, watches them, stops calls and ends workers.
+
+mod process;
+mod releases;
+mod starts;
+mod stops;
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use snakebridge_pool::WorkerKey;
+
+use super::output::Pump;
+use super::placement::Loss;
+use super::{Command, Shared, platform};
+use process::{Process, Stage};
+pub(crate) use releases::release_frame;
+use stops::Stopping;
+
+pub(crate) fn start(shared: Arc<Shared>, bell: OwnedFd) -> std::io::Result<JoinHandle<()>> {
+    let pump = Pump::start(shared.config.output.clone())?;
+    let places = shared.config.pools.iter().map(|pool| pool.schedule.max).sum();
+    let supervisor = Supervisor {
+        processes: (0..places).map(|_: u32| None).collect(),
+        pythons: shared.config.pools.iter().map(|_| None).collect(),
+        shared,
+        bell,
+        pump,
+        stopping: Vec::new(),
+        flush_at: None,
+    };
+    std::thread::Builder::new()
+        .name("snakebridge-supervisor".to_owned())
+        .spawn(move || supervisor.run())
+}
+
+struct Supervisor {
+    shared: Arc<Shared>,
+    bell: OwnedFd,
+    pump: Pump,
+    /// By the place of the worker; none while there is no process.
+    processes: Vec<Option<Process>>,
+    /// By pool: the interpreter that was found to work.
+    pythons: Vec<Option<PathBuf>>,
+    stopping: Vec<Stopping>,
+    flush_at: Option<Instant>,
+}
+
+/// How long workers may take to end by themselves when the bridge is shut down.
+const END_LIMIT: Duration = Duration::from_secs(2);
+
+impl Supervisor {
+    fn run(mut self) {
+        loop {
+            for command in self.shared.placement.take_commands() {
+                match command {
+                    Command::Start(worker, pool) => self.start_worker(worker, pool),
+                    Command::Stop { worker, session, lane } => {
+                        self.stop_call(worker, session, lane);
+                    }
+                    Command::Kill(worker) => self.kill(worker),
+                    Command::Flush => self.flush_later(),
+                    Command::Look => {}
+                    Command::Shutdown => return self.shutdown(),
+                }
+            }
+            self.wait();
+            self.check_processes();
+            self.check_stopping();
+            self.flush();
+            self.shared.placement.handle_timeout();
+        }
+    }
+
+    /// Waits until there is something to do.
+    fn wait(&self) {
+        let processes = self.processes.iter().flatten();
+        let controls = processes.clone().map(|process| process.control.as_fd());
+        let ends = processes.filter_map(|process| process.end.as_ref()).map(|end| end.as_fd());
+        let lanes = self.stopping.iter().map(|stopping| stopping.lane.reply_end().as_fd());
+        let mut polled: Vec<PollFd<'_>> = [self.bell.as_fd()]
+            .into_iter()
+            .chain(controls)
+            .chain(ends)
+            .chain(lanes)
+            .map(|end| PollFd::from_borrowed_fd(end, PollFlags::IN))
+            .collect();
+        let left = self.next_timer().map(|at| at.saturating_duration_since(Instant::now()));
+        let limit = left.and_then(|left| Timespec::try_from(left).ok());
+        // An error is an interruption by a signal: the checks that follow are cheap.
+        let _ = poll(&mut polled, limit.as_ref());
+        platform::silence(&self.bell);
+    }
+
+    fn next_timer(&self) -> Option<Instant> {
+        let starts = self.processes.iter().flatten().filter_map(Process::start_deadline);
+        starts.chain(self.flush_at).chain(self.shared.placement.poll_timeout()).min()
+    }
+
+    fn check_processes(&mut self) {
+        for place in 0..self.processes.len() {
+            self.check_process(place);
+        }
+    }
+
+    fn check_process(&mut self, place: usize) {
+        let Some(process) = &mut self.processes[place] else { return };
+        let open = process.read_control();
+        if let Some(hello) = process.take_hello() {
+            self.hello(place, &hello);
+            return;
+        }
+        let ended = !open || process.has_ended();
+        let late = process.start_deadline().is_some_and(|deadline| deadline <= Instant::now());
+        if ended || late {
+            self.process_ended(place, late && !ended);
+        }
+    }
+
+    /// A process has ended, or will never be ready: takes leave of it.
+    fn process_ended(&mut self, place: usize, late: bool) {
+        let Some(mut process) = self.processes[place].take() else { return };
+        let stage = std::mem::replace(&mut process.stage, Stage::Running);
+        let (key, pool, tail) = (process.key, process.pool, process.tail.clone());
+        let status = process.destroy();
+        self.stopping.retain(|stopping| stopping.worker != key);
+        let loss = Loss { status, stderr: tail.text() };
+        match stage {
+            Stage::Starting(start) => self.start_ended(key, pool, *start, &loss, late),
+            Stage::Running => self.shared.placement.ended(key, loss),
+        }
+    }
+
+    /// Kills a worker with all that it has started; that it has ended is noticed like any end.
+    fn kill(&mut self, worker: WorkerKey) {
+        let found = self.process(worker);
+        if let Some(process) = found {
+            // One that is killed while it starts is not wanted any more.
+            process.stage = Stage::Running;
+            self.process_ended(worker.slot as usize, false);
+        }
+    }
+
+    fn process(&mut self, key: WorkerKey) -> Option<&mut Process> {
+        self.processes[key.slot as usize].as_mut().filter(|process| process.key == key)
+    }
+
+    /// Ends all workers: lets them end by themselves, and kills those that do not.
+    fn shutdown(mut self) {
+        // The lanes of calls that still run are closed with their callers.
+        self.stopping.clear();
+        let (mut processes, starting): (Vec<Process>, Vec<Process>) = self
+            .processes
+            .iter_mut()
+            .filter_map(Option::take)
+            .partition(|process| process.start_deadline().is_none());
+        for process in starting {
+            process.destroy();
+        }
+        let deadline = Instant::now() + END_LIMIT;
+        while Instant::now() < deadline {
+            processes.retain_mut(|process| !process.has_ended());
+            if processes.is_empty() {
+                break;
+            }
+            wait_for_ends(&processes, deadline);
+        }
+        for process in processes {
+            process.destroy();
+        }
+    }
+}
+
+/// Waits until one of the processes has ended, or closed its control channel.
+fn wait_for_ends(processes: &[Process], deadline: Instant) {
+    let ends = processes.iter().map(|process| process.end.as_ref().unwrap_or(&process.control));
+    let mut polled: Vec<PollFd<'_>> = ends.map(|end| PollFd::new(end, PollFlags::IN)).collect();
+    // The end of a control channel comes a moment before that of the process.
+    let step = Duration::from_millis(5);
+    let has_all = processes.iter().all(|process| process.end.is_some());
+    let left = deadline.saturating_duration_since(Instant::now());
+    let limit = Timespec::try_from(if has_all { left } else { left.min(step) });
+    let _ = poll(&mut polled, limit.ok().as_ref());
+}

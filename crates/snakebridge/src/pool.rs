@@ -1,0 +1,242 @@
+//! Settings of a pool of workers.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use snakebridge_pool::PoolConfig;
+use snakebridge_worker::OLDEST_PYTHON;
+use snakebridge_worker::interpreter::{Candidate, PYTHON, Surroundings, Wanted, search};
+
+use crate::engine::PoolSettings;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Settings of a pool: workers that are alike.
+///
+/// ```
+/// use snakebridge::{Bridge, Pool};
+///
+/// let one_thread = Pool::new().workers(2).env("OMP_NUM_THREADS", "1");
+/// let py = Bridge::builder().pool("numbers", one_thread).build()?;
+/// let limit: String =
+///     py.call("os", "getenv", ("OMP_NUM_THREADS",)).pool("numbers").wait()?;
+/// assert_eq!(limit, "1");
+/// # Ok::<(), snakebridge::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a pool does nothing until it is given to a builder"]
+pub struct Pool {
+    python: Option<String>,
+    module_path: Vec<PathBuf>,
+    env: Vec<(OsString, Option<OsString>)>,
+    current_dir: Option<PathBuf>,
+    min: usize,
+    max: usize,
+    schedule: PoolConfig,
+}
+
+/// More processes than any machine of today can use; a larger number is a mistake.
+const MOST_WORKERS: usize = 1024;
+
+impl Pool {
+    /// One worker, on the Python that is found first.
+    pub fn new() -> Self {
+        Self {
+            python: None,
+            module_path: Vec::new(),
+            env: Vec::new(),
+            current_dir: None,
+            min: 1,
+            max: 1,
+            schedule: PoolConfig::default(),
+        }
+    }
+
+    /// Which Python to use: a path (with a `/` in it), a command (`python3.12`), or a version
+    /// (`3.12`, `3.12.1`). Default: the first that works, see
+    /// [`BridgeBuilder`](crate::BridgeBuilder).
+    pub fn python(mut self, python: impl Into<String>) -> Self {
+        self.python = Some(python.into());
+        self
+    }
+
+    /// How many workers to run, 1 to 1024. Default: 1, so that all calls see the same modules with
+    /// the same state.
+    pub fn workers(mut self, count: usize) -> Self {
+        (self.min, self.max) = (count, count);
+        self
+    }
+
+    /// Runs at least `min` workers, and up to `max` while calls wait. `min` may be 0. Those above
+    /// `min` end when they have been idle for [`idle_limit`](Self::idle_limit) and hold no object.
+    pub fn workers_between(mut self, min: usize, max: usize) -> Self {
+        (self.min, self.max) = (min, max);
+        self
+    }
+
+    /// How long a worker above the least number may be idle. Default: a minute.
+    pub fn idle_limit(mut self, limit: Duration) -> Self {
+        self.schedule.idle_limit = limit;
+        self
+    }
+
+    /// How many calls may wait for a worker; more fail with
+    /// [`ErrorKind::Saturated`](crate::ErrorKind::Saturated). Default: 1000.
+    pub fn queue_limit(mut self, calls: usize) -> Self {
+        self.schedule.queue_limit = calls;
+        self
+    }
+
+    /// How long Python code may go on after it was interrupted because its time was over; then its
+    /// worker is killed. Default: a second.
+    pub fn grace(mut self, time: Duration) -> Self {
+        self.schedule.grace = time;
+        self
+    }
+
+    /// Replaces a worker after this many calls, once nothing is held in it. Default: never.
+    pub fn recycle_after_calls(mut self, calls: u64) -> Self {
+        self.schedule.recycle.calls = Some(calls);
+        self
+    }
+
+    /// Replaces a worker at this age, once nothing is held in it. Default: never.
+    pub fn recycle_after(mut self, age: Duration) -> Self {
+        self.schedule.recycle.age = Some(age);
+        self
+    }
+
+    /// How long refs may hold up the replacement of a worker; then they are lost. Default: as long
+    /// as they live.
+    pub fn drain_limit(mut self, time: Duration) -> Self {
+        self.schedule.recycle.drain_limit = Some(time);
+        self
+    }
+
+    /// Adds a folder in which Python looks for modules, before all others. Can be called several
+    /// times; the first folder is the first to be looked at. Relative to the current folder.
+    pub fn module_path(mut self, folder: impl AsRef<Path>) -> Self {
+        self.module_path.push(folder.as_ref().to_owned());
+        self
+    }
+
+    /// Sets an environment variable of the workers. Default: they have those of the program.
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.env.push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
+        self
+    }
+
+    /// Takes an environment variable away from the workers.
+    pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.env.push((name.as_ref().to_owned(), None));
+        self
+    }
+
+    /// The current folder of the workers. Default: that of the program.
+    pub fn current_dir(mut self, folder: impl AsRef<Path>) -> Self {
+        self.current_dir = Some(folder.as_ref().to_owned());
+        self
+    }
+
+    /// Checks the settings as a whole.
+    pub(crate) fn check(self, name: &str) -> Result<PoolSettings> {
+        let Self { python, module_path, env, current_dir, min, max, mut schedule } = self;
+        if !(1..=MOST_WORKERS).contains(&max) {
+            return Err(config_error(format!("{max} workers, expected 1 to {MOST_WORKERS}")));
+        }
+        if min > max {
+            return Err(config_error(format!("at least {min} workers, but at most {max}")));
+        }
+        (schedule.min, schedule.max) = (min as u32, max as u32);
+        for (name, value) in &env {
+            check_variable(name, value.as_deref())?;
+        }
+        let module_path: Result<_> = module_path.iter().map(|path| module_folder(path)).collect();
+        let wanted: Option<Wanted> = python.as_deref().map(|python| match python.parse() {
+            Ok(wanted) => wanted,
+        });
+        Ok(PoolSettings {
+            name: Arc::from(name),
+            candidates: find(wanted.as_ref())?,
+            wanted,
+            module_path: module_path?,
+            env,
+            current_dir: current_dir.as_deref().map(folder).transpose()?,
+            schedule,
+        })
+    }
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The interpreters to try; an error if there is none at all.
+fn find(wanted: Option<&Wanted>) -> Result<Vec<Candidate>> {
+    let candidates = search(wanted, &Surroundings::of_process());
+    let (major, minor) = OLDEST_PYTHON;
+    let hint = format!(
+        "install Python {major}.{minor} or newer, or say where it is: \
+         `Bridge::builder().python(..)` or the environment variable {PYTHON}"
+    );
+    if candidates.is_empty() {
+        let message = match (wanted, std::env::var(PYTHON)) {
+            (Some(wanted @ Wanted::Version(_)), _) => format!(
+                "found no Python: {wanted} is not on PATH, and not installed by pyenv or uv"
+            ),
+            (Some(wanted), _) => format!("found no Python: {wanted} is not on PATH"),
+            (None, Ok(value)) => format!("found no Python for {PYTHON}={value}"),
+            (None, Err(_)) => "found no Python: not in an active environment, not in `.venv`, \
+                 not on PATH, not installed by pyenv or uv"
+                .to_owned(),
+        };
+        return Err(Error::new(ErrorKind::Spawn, message).with_hint(hint));
+    }
+    if let ([only], Some(Wanted::Path(_))) = (&candidates[..], wanted)
+        && !only.path.exists()
+    {
+        let message = format!("there is no Python at `{}`", only.path.display());
+        return Err(Error::new(ErrorKind::Spawn, message).with_hint(hint));
+    }
+    Ok(candidates)
+}
+
+fn folder(path: &Path) -> Result<PathBuf> {
+    match path.is_dir() {
+        true => Ok(path.to_owned()),
+        false => Err(config_error(format!("`{}` is no folder", path.display()))),
+    }
+}
+
+/// A folder as Python's module path has it: absolute, and text.
+fn module_folder(path: &Path) -> Result<String> {
+    let absolute = std::path::absolute(folder(path)?)
+        .map_err(|error| config_error(format!("`{}`: {error}", path.display())))?;
+    match absolute.into_os_string().into_string() {
+        Ok(text) => Ok(text),
+        Err(name) => Err(config_error(format!(
+            "the folder {} has a name that is not UTF-8",
+            Path::new(&name).display()
+        ))),
+    }
+}
+
+/// What the system would refuse, or take for something else.
+fn check_variable(name: &OsStr, value: Option<&OsStr>) -> Result<()> {
+    let bytes = name.as_encoded_bytes();
+    let bad_value = value.is_some_and(|value| value.as_encoded_bytes().contains(&0));
+    match bytes.is_empty() || bytes.contains(&b'=') || bytes.contains(&0) || bad_value {
+        true => Err(config_error(format!(
+            "environment variable `{}` has a name or a value that cannot be set",
+            name.to_string_lossy()
+        ))),
+        false => Ok(()),
+    }
+}
+
+fn config_error(message: String) -> Error {
+    Error::new(ErrorKind::Config, message)
+}
