@@ -136,7 +136,7 @@ def _complex(pickler: ResultPickler, obj: complex) -> Reduced:
 
 
 def _complex_subclass(pickler: ResultPickler, obj: complex) -> Reduced:
-    return markers.complex_, (complex.real.__get__(obj), complex.imag.__get__(obj))  # type: ignore[attr-defined]
+    return markers.complex_, (complex.real.__get__(obj), complex.imag.__get__(obj))
 
 
 def _date(pickler: ResultPickler, obj: Any) -> Reduced:
@@ -306,7 +306,7 @@ def _search_converter(cls: type) -> Converter:
     numpy = sys.modules.get("numpy")
     if numpy is not None and getattr(numpy, "generic", None) in bases:
         # Kinds whose `item()` is the same number. Dates in nanoseconds and records are not.
-        kind = getattr(numpy, "dtype", _keep)(cls).kind if _is_number(numpy, bases) else "?"
+        kind = numpy.dtype(cls).kind if _is_number(numpy, bases) else "?"
         if kind in "biufc":
             return _numpy_scalar
     return _keep

@@ -49,7 +49,7 @@ class _Describer:
         cause = self.link(error.__cause__)
         context = self.link(error.__context__)
         members = getattr(error, "exceptions", None)
-        group = ()
+        group: tuple[tuple[Any, ...], ...] = ()
         if isinstance(members, tuple) and _is_group(error):
             group = tuple(
                 self.describe(member)
