@@ -351,11 +351,11 @@ class _Copy:
         self.parts += 1
         if self.parts > _MOST_PARTS:
             return self.keep(obj)
-        if cls in PLAIN:
-            if cls is str:
-                return self.text(obj)
-            return self.container(obj, obj, depth) if cls in CONTAINERS else obj
         try:
+            if cls in PLAIN:
+                if cls is str:
+                    return self.text(obj)
+                return self.container(obj, obj, depth) if cls in CONTAINERS else obj
             convert = _converters.get(cls) or _find_converter(cls)
             reduced = convert(_PROBE, obj)
         except Exception:

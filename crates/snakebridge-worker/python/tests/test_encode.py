@@ -394,6 +394,29 @@ class Careful(Case):
         self.assert_ref(self.careful(value), value)
 
 
+class Meta(type):
+    """Classes that cannot be hashed, as those of some libraries."""
+
+    def __eq__(cls, other: object) -> Any:
+        return [cls, other]  # As an expression of a query would be.
+
+
+class Spiteful(type):
+    """Classes of which nothing can be asked."""
+
+    def __getattribute__(cls, name: str) -> Any:
+        raise RuntimeError(f"no {name} for you")
+
+    def __hash__(cls) -> int:
+        raise RuntimeError("no hash for you")
+
+    def __eq__(cls, other: object) -> bool:
+        raise RuntimeError("no equality for you")
+
+    def mro(cls) -> Any:
+        return type.mro(cls)
+
+
 class OddClasses(Case):
     def assert_odd_is_ref(self, thing: Any, name: str) -> None:
         ref = Ref(*decode(self.encoder.ref(SESSION, thing)))
@@ -434,6 +457,18 @@ class OddClasses(Case):
         self.assertIsInstance(lying, int)
         self.assertFalse(self.encoder.is_value(lying))
         self.assert_ref(self.fast([lying])[0], lying)
+
+    def test_classes_that_cannot_be_hashed(self) -> None:
+        class Column(metaclass=Meta):
+            pass
+
+        self.assert_odd_is_ref(Column(), "Column")
+        self.assert_odd_is_ref(Column, "Meta")
+
+    def test_classes_of_which_nothing_can_be_asked(self) -> None:
+        made: Any = Spiteful("Made", (), {})
+        self.assert_odd_is_ref(object.__new__(made), "Made")
+        self.assert_odd_is_ref(made, "Spiteful")
 
     def test_a_weak_proxy_is_no_value(self) -> None:
         target = collections.UserList([1])

@@ -353,5 +353,42 @@ class Errors(Case):
         self.assert_alive()
 
 
+ODD = """
+class Meta(type):
+    def __eq__(cls, other):
+        return [cls, other]
+
+class Unhashable(metaclass=Meta):
+    pass
+
+class Error(Exception, metaclass=Meta):
+    pass
+"""
+
+
+class OddClasses(Case):
+    def test_a_class_that_cannot_be_hashed(self) -> None:
+        scope = self.keep("builtins", "dict")
+        argument = PersistentId(scope)
+        run = request(frames.CALL, "builtins", "exec", (ODD, argument), flags=frames.HAS_REFS)
+        self.assertIsNone(self.value(run))
+
+        def evaluate(text: str, flags: int = 0) -> Reply:
+            parts = ("builtins", "eval", (text, argument))
+            return self.ask(request(frames.CALL, *parts, flags=frames.HAS_REFS | flags))
+
+        for flags in (0, frames.BY_REF):
+            reply = evaluate("Unhashable()", flags)
+            self.assertEqual(reply.kind, frames.REF)
+            self.assertEqual(reply.value[2], "Unhashable")
+        self.assertEqual(evaluate("Unhashable()", frames.NO_RESULT).kind, frames.VALUE)
+        number, ref = evaluate("[1, Unhashable()]").value
+        self.assertEqual(number, 1)
+        self.assertIsInstance(ref, Ref)
+        reply = evaluate("(_ for _ in ()).throw(Error('x'))")
+        self.assertEqual(reply.kind, frames.ERROR)
+        self.assertEqual(reply.value[1], "Error")
+
+
 if __name__ == "__main__":
     unittest.main()
