@@ -191,6 +191,16 @@ class NotesAndGroups(unittest.TestCase):
         self.assertEqual(describe(error).members, ())
 
 
+class Meta(type):
+    """Classes that cannot be hashed and tell nothing about themselves."""
+
+    def __eq__(cls, other: object) -> bool:
+        raise RuntimeError("eq")
+
+    def __getattribute__(cls, name: str) -> Any:
+        raise RuntimeError(name)
+
+
 class OddExceptions(unittest.TestCase):
     def test_a_text_that_fails(self) -> None:
         class Mute(Exception):
@@ -227,6 +237,32 @@ class OddExceptions(unittest.TestCase):
         self.assertEqual(found.message, "x")
         self.assertIsNone(found.args)
 
+    def test_properties_that_fail(self) -> None:
+        class Shy(Exception):
+            @property
+            def args(self) -> Any:  # type: ignore[override]
+                raise RuntimeError("no")
+
+            @property
+            def exceptions(self) -> Any:
+                raise RuntimeError("no")
+
+            @property
+            def __notes__(self) -> Any:
+                raise RuntimeError("no")
+
+            @property
+            def __cause__(self) -> Any:  # type: ignore[override]
+                raise RuntimeError("no")
+
+        def function() -> None:
+            raise Shy("text")
+
+        found = raised(function)
+        self.assertEqual(found.message, "text")
+        self.assertEqual(found.args, ("text",))
+        self.assertEqual(found.frames[-1][2], "function")
+
     def test_names_that_are_none(self) -> None:
         class Odd(Exception):
             pass
@@ -236,6 +272,15 @@ class OddExceptions(unittest.TestCase):
         found = describe(Odd("x"))
         self.assertEqual(found.qualname, "a\\ud800")
         self.assertEqual(found.message, "x")
+
+    def test_a_class_of_which_nothing_can_be_asked(self) -> None:
+        odd = type.__call__(Meta, "Odd", (Exception,), {})
+        error = BaseException.__new__(odd, "x")
+        BaseException.__init__(error, "x")
+        found = describe(error)
+        self.assertEqual(found.qualname, "Odd")
+        self.assertEqual(found.message, "x")
+        self.assertIn("builtins.Exception", found.bases)
 
 
 if __name__ == "__main__":
