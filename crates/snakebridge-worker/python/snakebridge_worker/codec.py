@@ -8,7 +8,7 @@ from __future__ import annotations
 try:
     from _pickle import Pickler, Unpickler, dumps, loads
 except ImportError:  # An interpreter without the C module: slower, same meaning.
-    from pickle import Pickler, Unpickler, dumps, loads  # type: ignore[assignment]
+    from pickle import Pickler, Unpickler, dumps, loads
 
 PICKLE_PROTOCOL = 5
 

@@ -136,7 +136,7 @@ def _complex(pickler: ResultPickler, obj: complex) -> Reduced:
 
 
 def _complex_subclass(pickler: ResultPickler, obj: complex) -> Reduced:
-    return markers.complex_, (complex.real.__get__(obj), complex.imag.__get__(obj))  # type: ignore[attr-defined]
+    return markers.complex_, (complex.real.__get__(obj), complex.imag.__get__(obj))
 
 
 def _date(pickler: ResultPickler, obj: Any) -> Reduced:
@@ -306,7 +306,7 @@ def _search_converter(cls: type) -> Converter:
     numpy = sys.modules.get("numpy")
     if numpy is not None and getattr(numpy, "generic", None) in bases:
         # Kinds whose `item()` is the same number. Dates in nanoseconds and records are not.
-        kind = getattr(numpy, "dtype", _keep)(cls).kind if _is_number(numpy, bases) else "?"
+        kind = numpy.dtype(cls).kind if _is_number(numpy, bases) else "?"
         if kind in "biufc":
             return _numpy_scalar
     return _keep
@@ -351,11 +351,11 @@ class _Copy:
         self.parts += 1
         if self.parts > _MOST_PARTS:
             return self.keep(obj)
-        if cls in PLAIN:
-            if cls is str:
-                return self.text(obj)
-            return self.container(obj, obj, depth) if cls in CONTAINERS else obj
         try:
+            if cls in PLAIN:
+                if cls is str:
+                    return self.text(obj)
+                return self.container(obj, obj, depth) if cls in CONTAINERS else obj
             convert = _converters.get(cls) or _find_converter(cls)
             reduced = convert(_PROBE, obj)
         except Exception:

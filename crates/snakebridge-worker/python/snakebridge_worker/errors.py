@@ -6,6 +6,7 @@ import os
 import sys
 
 from .codec import PICKLE_PROTOCOL, dumps
+from .sessions import class_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,14 @@ _MOST_ARG_PARTS = 1000
 _OWN_FILES = os.path.dirname(__file__) + os.sep
 _IMPORT_FILES = "<frozen importlib"
 
+# The interpreter's own descriptors: a class may define these names for itself.
+_mro_of = type.__dict__["__mro__"].__get__
+_args_of = BaseException.__dict__["args"].__get__
+_cause_of = BaseException.__dict__["__cause__"].__get__
+_context_of = BaseException.__dict__["__context__"].__get__
+_suppress_context_of = BaseException.__dict__["__suppress_context__"].__get__
+_traceback_of = BaseException.__dict__["__traceback__"].__get__
+
 
 def encode(error: BaseException) -> bytes:
     """The body of an error reply."""
@@ -29,8 +38,7 @@ def encode(error: BaseException) -> bytes:
         return dumps(_Describer().describe(error), PICKLE_PROTOCOL)
     except BaseException:
         # Classes can make any of this fail. What is certain is that there was an exception.
-        name = type.__dict__["__qualname__"].__get__(type(error))
-        bare = ("", name, (), "the exception could not be described")
+        bare = (*class_name(type(error)), (), "the exception could not be described")
         return dumps((*bare, None, (), (), None, None, True, ()), PICKLE_PROTOCOL)
 
 
@@ -46,28 +54,22 @@ class _Describer:
         self.left -= 1
         self.seen.add(id(error))
         cls = type(error)
-        cause = self.link(error.__cause__)
-        context = self.link(error.__context__)
-        members = getattr(error, "exceptions", None)
-        group = ()
-        if isinstance(members, tuple) and _is_group(error):
-            group = tuple(
-                self.describe(member)
-                for member in members[:_MOST_MEMBERS]
-                if isinstance(member, BaseException) and self.left > 0
-            )
+        cause = self.link(_cause_of(error))
+        context = self.link(_context_of(error))
+        members = tuple(
+            self.describe(member) for member in _members(error)[:_MOST_MEMBERS] if self.left > 0
+        )
         return (
-            _text(cls.__module__),
-            _text(cls.__qualname__),
-            tuple(_class_name(base) for base in cls.__mro__),
+            *class_name(cls),
+            tuple(".".join(class_name(base)) for base in _mro_of(cls)),
             message(error),
             _args(error),
-            _frames(error.__traceback__),
+            _frames(_traceback_of(error)),
             _notes(error),
             cause,
             context,
-            bool(error.__suppress_context__),
-            group,
+            _suppress_context_of(error),
+            members,
         )
 
     def link(self, error: BaseException | None) -> tuple[Any, ...] | None:
@@ -81,16 +83,16 @@ def message(error: BaseException) -> str:
     try:
         return _text(str(error))
     except Exception:
-        return f"<exception str() failed: {_text(type(error).__qualname__)}>"
+        return f"<exception str() failed: {class_name(type(error))[1]}>"
 
 
-def _is_group(error: BaseException) -> bool:
+def _members(error: BaseException) -> tuple[BaseException, ...]:
+    """The exceptions of a group; none for any other."""
     group = getattr(sys.modules["builtins"], "BaseExceptionGroup", None)
-    return group is not None and isinstance(error, group)
-
-
-def _class_name(cls: type) -> str:
-    return _text(f"{cls.__module__}.{cls.__qualname__}")
+    if not any(base is group for base in _mro_of(type(error))):
+        return ()
+    members: tuple[BaseException, ...] = group.__dict__["exceptions"].__get__(error)
+    return members
 
 
 def _notes(error: BaseException) -> tuple[str, ...]:
@@ -103,9 +105,9 @@ def _notes(error: BaseException) -> tuple[str, ...]:
 
 def _args(error: BaseException) -> tuple[Any, ...] | None:
     """The arguments of the exception if all are plain values, else nothing."""
-    args = error.args
+    args: tuple[Any, ...] = _args_of(error)
     left = [_MOST_ARG_PARTS]
-    if type(args) is tuple and all(_is_plain(arg, left, 0) for arg in args):
+    if all(_is_plain(arg, left, 0) for arg in args):
         return args
     return None
 

@@ -83,7 +83,7 @@ def _receive(control: _socket.socket, length: int) -> bytes:
 
 
 def _send_hello(control: _socket.socket) -> None:
-    version = "%d.%d.%d" % sys.version_info[:3]
+    version = ".".join(map(str, sys.version_info[:3]))
     hello = (version, sys.implementation.name, sys.executable, os.getpid(), sys.prefix)
     control.sendall(frames.frame(frames.HELLO, dumps(hello, PICKLE_PROTOCOL)))
 

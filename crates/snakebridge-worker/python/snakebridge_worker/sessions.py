@@ -81,7 +81,11 @@ _MOST_DESCRIBED = 1000
 def describe(obj: Any) -> tuple[str, str, int]:
     """Module and qualified name of an object's class, and its traits."""
     cls = type(obj)
-    known = _described.get(cls)
+    try:
+        known = _described.get(cls)
+    except Exception:
+        # A metaclass may have an equality of its own; then its classes have no hash.
+        return _describe(cls)
     if known is None:
         known = _describe(cls)
         if len(_described) >= _MOST_DESCRIBED:
@@ -90,10 +94,14 @@ def describe(obj: Any) -> tuple[str, str, int]:
     return known
 
 
+# `type`'s own descriptors: a metaclass may define these names for itself.
+_module_of = type.__dict__["__module__"].__get__
+_qualname_of = type.__dict__["__qualname__"].__get__
+_dict_of = type.__dict__["__dict__"].__get__
+
+
 def _describe(cls: type) -> tuple[str, str, int]:
-    # `type`'s own descriptors: a metaclass may define these names for itself.
-    qualname = _text(type.__dict__["__qualname__"].__get__(cls), "object")
-    module = _text(cls.__dict__.get("__module__", getattr(cls, "__module__", None)), "builtins")
+    module, qualname = class_name(cls)
     traits = 0
     if _has(cls, "__call__"):
         traits |= CALLABLE
@@ -110,11 +118,21 @@ def _describe(cls: type) -> tuple[str, str, int]:
     return module, qualname, traits
 
 
+def class_name(cls: type) -> tuple[str, str]:
+    """Module and qualified name of a class, whatever its metaclass says."""
+    try:
+        module = _module_of(cls)
+    except AttributeError:
+        module = None
+    return _text(module, "builtins"), _text(_qualname_of(cls), "object")
+
+
 def _has(cls: type, name: str) -> bool:
     """Whether instances have a special method, as the interpreter looks it up: on the class."""
     for base in type.mro(cls) if cls is not type else (type, object):
-        if name in base.__dict__:
-            return base.__dict__[name] is not None
+        names = _dict_of(base)
+        if name in names:
+            return names[name] is not None
     return False
 
 

@@ -1,0 +1,125 @@
+//! The commands, and what they have in common.
+
+mod call;
+mod get;
+mod version;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use snakebridge::{Bridge, Call, CallOptions, Output, Value};
+
+use crate::report::Failure;
+use crate::show;
+
+/// Call Python functions from the command line.
+#[derive(Debug, Parser)]
+#[command(name = "snakebridge", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    options: Options,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 success, 1 Python raised an exception, 2 wrong usage, 3 no usable Python,
+4 the worker process was lost, 5 timeout, 6 anything else.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Call(call::Call),
+    Get(get::Get),
+    Version(version::Version),
+}
+
+/// Options of all commands.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The Python to use: a path, a command (`python3.12`) or a version (`3.12`).
+    ///
+    /// Default: the first one that is found and works; `snakebridge version` shows it.
+    #[arg(long, global = true, value_name = "SPEC")]
+    python: Option<String>,
+    /// Add a folder in which Python looks for modules first; can be given several times.
+    #[arg(long, global = true, value_name = "DIR")]
+    path: Vec<PathBuf>,
+    /// Print the result as JSON; what Python prints goes to standard error.
+    ///
+    /// What JSON has no form for is an object with one key: `$bytes` (base64), `$set`,
+    /// `$frozenset`, `$dict` (pairs, for keys other than text), `$float` (nan, inf), `$complex`,
+    /// `$date`, `$datetime`, `$time`, `$timedelta`, `$decimal`, `$uuid`, `$ref` (any other object:
+    /// its class, and how Python shows it).
+    #[arg(long, global = true)]
+    json: bool,
+    /// How long the call may take, in seconds. Default: 120.
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    timeout: Option<Duration>,
+}
+
+impl Cli {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        match &self.command {
+            Command::Call(command) => command.run(&self.options),
+            Command::Get(command) => command.run(&self.options),
+            Command::Version(command) => command.run(&self.options),
+        }
+    }
+}
+
+impl Options {
+    fn bridge(&self) -> Result<Bridge, Failure> {
+        let mut builder = Bridge::builder();
+        if let Some(python) = &self.python {
+            builder = builder.python(python);
+        }
+        for folder in &self.path {
+            builder = builder.module_path(folder);
+        }
+        if self.json {
+            // So that standard output is JSON and nothing else.
+            builder = builder.output(Output::Handler(Arc::new(|piece| {
+                // Nobody is left to tell where standard error is closed.
+                let _ = io::stderr().lock().write_all(piece.data);
+            })));
+        }
+        if let Some(limit) = self.timeout {
+            builder = builder.defaults(CallOptions::new().timeout(limit));
+        }
+        Ok(builder.build()?)
+    }
+
+    /// Makes the call that `prepare` puts together, and prints its result.
+    fn print_result(
+        &self,
+        prepare: impl FnOnce(&Bridge) -> snakebridge::Result<Call<Value>>,
+    ) -> Result<(), Failure> {
+        let py = self.bridge()?;
+        let shown = prepare(&py).and_then(|call| match self.json {
+            true => show::json(&call.wait()?).map(|json| json.to_string()),
+            false => show::text(&call.by_ref().wait()?),
+        });
+        // All that Python prints has been passed on once its worker has ended: it comes first.
+        py.shutdown();
+        print_line(&shown?)
+    }
+}
+
+fn print_line(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
+        _ => Ok(()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(limit) if !limit.is_zero() => Ok(limit),
+        _ => Err("expected a number above 0".to_owned()),
+    }
+}

@@ -1,0 +1,170 @@
+//! Which crate may depend on which, and why there is anything of others at all.
+
+use crate::workspace::Workspace;
+use crate::{Problems, Result};
+
+/// Of our crates, those that each may depend on. Everything else sits on top of `snakebridge`.
+const EDGES: &[(&str, &[&str])] = &[
+    ("snakebridge-wire", &[]),
+    ("snakebridge-worker", &[]),
+    ("snakebridge", &["snakebridge-wire", "snakebridge-worker"]),
+    ("snakebridge-cli", &["snakebridge"]),
+    (
+        "snakebridge-testkit",
+        &["snakebridge", "snakebridge-wire", "snakebridge-worker"],
+    ),
+    (
+        "snakebridge-bench",
+        &["snakebridge", "snakebridge-wire", "snakebridge-worker"],
+    ),
+    ("xtask", &[]),
+];
+
+/// Crates of others that ours may name in their manifests, and what for. Those of which users of
+/// the library see nothing are for tests and tools.
+const DIRECT: &[(&str, &str, &[&str])] = &[
+    (
+        "serde",
+        "typed arguments and results: the traits that users' types implement",
+        &[
+            "snakebridge",
+            "snakebridge-wire",
+            "snakebridge-testkit",
+            "snakebridge-bench",
+        ],
+    ),
+    (
+        "rustix",
+        "pipes, poll, sockets, signals and the user's id, without unsafe code of our own",
+        &["snakebridge", "snakebridge-worker", "snakebridge-bench"],
+    ),
+    (
+        "clap",
+        "command lines",
+        &[
+            "snakebridge-cli",
+            "snakebridge-testkit",
+            "snakebridge-bench",
+        ],
+    ),
+    (
+        "serde_json",
+        "JSON on the command line, in cases, vectors and reports, and from cargo",
+        &[
+            "snakebridge",
+            "snakebridge-wire",
+            "snakebridge-cli",
+            "snakebridge-testkit",
+            "snakebridge-bench",
+            "xtask",
+        ],
+    ),
+    (
+        "criterion",
+        "benchmarks of the codec",
+        &["snakebridge-wire", "snakebridge-bench"],
+    ),
+    (
+        "insta",
+        "tests of texts that people read",
+        &["snakebridge", "snakebridge-cli"],
+    ),
+    (
+        "proptest",
+        "tests with made-up input",
+        &["snakebridge", "snakebridge-wire"],
+    ),
+    (
+        "tempfile",
+        "folders for tests",
+        &[
+            "snakebridge",
+            "snakebridge-worker",
+            "snakebridge-cli",
+            "snakebridge-testkit",
+            "snakebridge-bench",
+        ],
+    ),
+    (
+        "trybuild",
+        "tests of what must not compile",
+        &["snakebridge"],
+    ),
+];
+
+/// All that the library is built from, on whichever system, and why.
+const TREE: &[(&str, &str)] = &[
+    ("snakebridge-wire", "ours: frames and values"),
+    ("snakebridge-worker", "ours: the Python side"),
+    ("serde", "typed arguments and results"),
+    ("serde_core", "serde's traits, without its macros"),
+    ("rustix", "system calls without unsafe code of our own"),
+    ("bitflags", "of rustix: flags of system calls"),
+    ("linux-raw-sys", "of rustix: the numbers of Linux"),
+    (
+        "libc",
+        "of rustix: system calls where it has none of its own",
+    ),
+    ("errno", "of rustix: error numbers, on the same systems"),
+];
+
+/// Edges between our crates that are not meant to be.
+pub(crate) fn edges(workspace: &Workspace) -> Problems {
+    let mut problems = Problems::new();
+    for package in &workspace.packages {
+        let Some((_, allowed)) = EDGES.iter().find(|(name, _)| *name == package.name) else {
+            problems.push(format!("{} has no rule in `EDGES`", package.name));
+            continue;
+        };
+        for dependency in package.dependencies.iter().filter(|found| found.is_ours) {
+            if !allowed.contains(&dependency.name.as_str()) {
+                problems.push(format!(
+                    "{} must not depend on {}",
+                    package.name, dependency.name
+                ));
+            }
+        }
+    }
+    problems
+}
+
+/// Crates of others that nobody has given a reason for.
+pub(crate) fn allowed(workspace: &Workspace) -> Result<Problems> {
+    let mut problems = Problems::new();
+    for package in &workspace.packages {
+        for dependency in package.dependencies.iter().filter(|found| !found.is_ours) {
+            let is_listed = DIRECT.iter().any(|(name, _, users)| {
+                *name == dependency.name && users.contains(&package.name.as_str())
+            });
+            if !is_listed {
+                problems.push(format!(
+                    "{} depends on {}, which `DIRECT` gives no reason for",
+                    package.name, dependency.name
+                ));
+            }
+        }
+    }
+    for (name, version) in workspace.tree("snakebridge")? {
+        if reason(&name).is_none() {
+            problems.push(format!(
+                "snakebridge is built from {name} {version}, which `TREE` gives no reason for"
+            ));
+        }
+    }
+    Ok(problems)
+}
+
+/// Prints all that the library is built from on this system.
+pub(crate) fn list(workspace: &Workspace) -> Result {
+    for (name, version) in workspace.tree("snakebridge")? {
+        let reason = reason(&name).unwrap_or("no reason is given");
+        println!("{name:20} {version:10} {reason}");
+    }
+    Ok(())
+}
+
+fn reason(name: &str) -> Option<&'static str> {
+    TREE.iter()
+        .find(|(listed, _)| *listed == name)
+        .map(|(_, reason)| *reason)
+}
