@@ -23,9 +23,7 @@ fn from_json(json: serde_json::Value) -> Value {
         serde_json::Value::String(text) => Value::from(text),
         serde_json::Value::Array(items) => items.into_iter().map(from_json).collect(),
         serde_json::Value::Object(entries) => {
-            let entries = entries
-                .into_iter()
-                .map(|(key, value)| (key, from_json(value)));
+            let entries = entries.into_iter().map(|(key, value)| (key, from_json(value)));
             Value::Dict(entries.collect::<Dict>())
         }
     }
@@ -54,15 +52,9 @@ mod tests {
             ("-0.0", "-0.0"),
             ("1e3", "1000.0"),
             ("1e999", "inf"),
-            (
-                "123456789012345678901234567890",
-                "123456789012345678901234567890",
-            ),
+            ("123456789012345678901234567890", "123456789012345678901234567890"),
             ("0.1", "0.1"),
-            (
-                r#"{"b": [null, true, "x"], "a": {}}"#,
-                "{'b': [None, True, 'x'], 'a': {}}",
-            ),
+            (r#"{"b": [null, true, "x"], "a": {}}"#, "{'b': [None, True, 'x'], 'a': {}}"),
         ] {
             let json = serde_json::from_str(text).unwrap();
             assert_eq!(from_json(json).to_string(), shown, "{text}");

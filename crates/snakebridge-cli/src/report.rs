@@ -28,10 +28,7 @@ pub(crate) fn report(failure: &Failure) -> u8 {
     let (message, code) = match failure {
         Failure::Usage(message) => (message.clone(), exit_code::USAGE),
         Failure::Call(error) => (error.to_string(), code_of(error.kind())),
-        Failure::Output(error) => (
-            format!("cannot write the result: {error}"),
-            exit_code::OTHER,
-        ),
+        Failure::Output(error) => (format!("cannot write the result: {error}"), exit_code::OTHER),
     };
     // The text of an exception may have many lines; the traceback below has them all.
     let mut text = format!("error: {}\n", message.lines().next().unwrap_or_default());

@@ -64,10 +64,8 @@ fn object(dict: &snakebridge::value::Dict) -> Result<Json> {
         });
         return Ok(Json::Object(entries.collect::<Result<_>>()?));
     }
-    let pairs: Result<Vec<Json>> = dict
-        .iter()
-        .map(|(key, value)| Ok(json!([json(key)?, json(value)?])))
-        .collect();
+    let pairs: Result<Vec<Json>> =
+        dict.iter().map(|(key, value)| Ok(json!([json(key)?, json(value)?]))).collect();
     Ok(json!({ "$dict": pairs? }))
 }
 
@@ -79,9 +77,7 @@ fn float(value: f64) -> Json {
 }
 
 fn number(digits: &str) -> Json {
-    digits
-        .parse::<Number>()
-        .map_or_else(|_| json!(digits), Json::Number)
+    digits.parse::<Number>().map_or_else(|_| json!(digits), Json::Number)
 }
 
 fn base64(data: &[u8]) -> String {
@@ -109,13 +105,9 @@ mod tests {
 
     #[test]
     fn base64_as_in_the_rfc() {
-        for (data, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foobar", "Zm9vYmFy"),
-        ] {
+        for (data, text) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
+        {
             assert_eq!(base64(data.as_bytes()), text);
         }
         assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");

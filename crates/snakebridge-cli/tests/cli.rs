@@ -1,9 +1,6 @@
 //! The command as people use it: what it prints, and how it ends.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failure here is a failure of the test"
-)]
+#![expect(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
 
 use std::process::{Command, Stdio};
 
@@ -29,10 +26,7 @@ fn command(args: &[&str]) -> Command {
         .args(args)
         .stdin(Stdio::null())
         .env("COLUMNS", "100")
-        .env(
-            "SNAKEBRIDGE_CACHE_DIR",
-            concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"),
-        );
+        .env("SNAKEBRIDGE_CACHE_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
     command
 }
 
@@ -276,18 +270,9 @@ fn arguments_are_json_then_literals_then_text() {
     let args = [
         &["call", "--path", ".", "shop", "echo"][..],
         &["1", "-2.5", "true", "null", r#"{"a": [1]}"#, r#""16""#],
-        &[
-            "None", "(1, 2)", "{1: 'x'}", "{1}", "b'abc'", "1+2j", "'it'",
-        ],
+        &["None", "(1, 2)", "{1: 'x'}", "{1}", "b'abc'", "1+2j", "'it'"],
         &["text", "two words", "a-b", "2024-10-11", "", "(1,"],
-        &[
-            "--kw",
-            "n=1",
-            "--kw",
-            "text=x=y",
-            "--kw",
-            "not an identifier=1",
-        ],
+        &["--kw", "n=1", "--kw", "text=x=y", "--kw", "not an identifier=1"],
     ];
     snapshot!(&args.concat(), @r#"
     exit code 0

@@ -46,40 +46,23 @@ impl<'t, 'de> Deserializer<'t, 'de> {
     pub(crate) fn new(tape: &'t Tape<'de>) -> Self {
         // Only the number of a ref matters, and a ref at the top is the last node.
         let number = tape.nodes.len().checked_sub(1).map(|last| last as u32);
-        Self {
-            tape,
-            node: tape.root,
-            number,
-            depth: 0,
-        }
+        Self { tape, node: tape.root, number, depth: 0 }
     }
 
     fn part(&self, number: u32) -> Self {
         let node = self.tape.nodes[number as usize];
-        Self {
-            tape: self.tape,
-            node,
-            number: Some(number),
-            depth: self.depth + 1,
-        }
+        Self { tape: self.tape, node, number: Some(number), depth: self.depth + 1 }
     }
 
     fn parts(&self, runs: Runs) -> Result<Parts<'t, 'de>> {
         if self.depth >= self.tape.limits.depth {
             return Err(DecodeError::careful(Careful::Depth));
         }
-        Ok(Parts {
-            owner: *self,
-            items: self.tape.items(runs),
-            index: 0,
-        })
+        Ok(Parts { owner: *self, items: self.tape.items(runs), index: 0 })
     }
 
     fn special(&self, run: u32) -> Result<Parts<'t, 'de>> {
-        self.parts(Runs {
-            first: run,
-            last: run,
-        })
+        self.parts(Runs { first: run, last: run })
     }
 
     fn mismatch<T>(&self, expected: &dyn de::Expected) -> Result<T> {
@@ -151,10 +134,7 @@ impl<'t, 'de> Deserializer<'t, 'de> {
         };
         let parts: Vec<Node> = self
             .tape
-            .items(Runs {
-                first: run,
-                last: run,
-            })
+            .items(Runs { first: run, last: run })
             .map(|number| self.tape.nodes[number as usize])
             .collect();
         print(marker, &parts, self.tape)
@@ -199,9 +179,9 @@ impl<'t, 'de> Deserializer<'t, 'de> {
         let number = self.number.unwrap_or(u32::MAX);
         // Nodes are numbered in the order in which they were listed.
         match self.tape.refs.binary_search(&number) {
-            Ok(place) => visitor.visit_map(RefEntry {
-                content: Some((self.tape.ref_key, place as u64)),
-            }),
+            Ok(place) => {
+                visitor.visit_map(RefEntry { content: Some((self.tape.ref_key, place as u64)) })
+            }
             Err(_) => Err(DecodeError::malformed("a ref that is not listed")),
         }
     }
@@ -212,9 +192,7 @@ impl<'t, 'de> Deserializer<'t, 'de> {
             (token::REF, Node::Special(Marker::Ref, _)) => self.reference(visitor),
             (token::REF, _) => {
                 let found = Found(self.unexpected());
-                Err(DecodeError::mismatch(format!(
-                    "expected a ref, found the value {found}"
-                )))
+                Err(DecodeError::mismatch(format!("expected a ref, found the value {found}")))
             }
             (token::BIG_INT, Node::Int(value)) => visitor.visit_bytes(&value.to_le_bytes()),
             (token::BIG_INT, Node::BigInt(span)) => {
@@ -289,9 +267,9 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
 
     fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.node {
-            Node::Float(value) if value.is_finite() && (value as f32).is_infinite() => Err(
-                DecodeError::mismatch(format!("float `{value}` is too large for an f32")),
-            ),
+            Node::Float(value) if value.is_finite() && (value as f32).is_infinite() => {
+                Err(DecodeError::mismatch(format!("float `{value}` is too large for an f32")))
+            }
             Node::Float(value) => visitor.visit_f32(value as f32),
             Node::Int(value) if i128::from(value) == value as f32 as i128 => {
                 visitor.visit_f32(value as f32)
@@ -378,9 +356,8 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
             Node::List(runs) | Node::Tuple(runs) | Node::Set(runs) | Node::FrozenSet(runs) => {
                 visitor.visit_seq(self.parts(runs)?)
             }
-            Node::Bytes(span) => visitor.visit_seq(de::value::SeqDeserializer::new(
-                self.tape.bytes(span).iter().copied(),
-            )),
+            Node::Bytes(span) => visitor
+                .visit_seq(de::value::SeqDeserializer::new(self.tape.bytes(span).iter().copied())),
             _ => self.mismatch(&visitor),
         }
     }
@@ -388,13 +365,9 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
     fn deserialize_tuple<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value> {
         match self.node {
             Node::List(runs) | Node::Tuple(runs) => self.fixed(runs, visitor),
-            Node::Special(Marker::Complex, run) => self.fixed(
-                Runs {
-                    first: run,
-                    last: run,
-                },
-                visitor,
-            ),
+            Node::Special(Marker::Complex, run) => {
+                self.fixed(Runs { first: run, last: run }, visitor)
+            }
             Node::Bytes(span) => {
                 let bytes = self.tape.bytes(span).iter().copied();
                 let mut parts = de::value::SeqDeserializer::new(bytes);
@@ -447,10 +420,8 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
                 let parts = self.parts(runs)?;
                 let mut items = parts.items.clone();
                 match (items.next(), items.next(), items.next()) {
-                    (Some(key), Some(content), None) => visitor.visit_enum(Variant {
-                        key: self.part(key),
-                        content: self.part(content),
-                    }),
+                    (Some(key), Some(content), None) => visitor
+                        .visit_enum(Variant { key: self.part(key), content: self.part(content) }),
                     _ => Err(DecodeError::mismatch(format!(
                         "expected a dict with one key for {}, found {} keys",
                         Expecting(&visitor),
@@ -513,9 +484,7 @@ impl<'de> MapAccess<'de> for Parts<'_, 'de> {
         };
         self.index = number as usize;
         let key = self.owner.part(number);
-        seed.deserialize(key)
-            .map(Some)
-            .map_err(|error| error.at(key.as_segment()))
+        seed.deserialize(key).map(Some).map_err(|error| error.at(key.as_segment()))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
@@ -556,13 +525,7 @@ impl<'t, 'de> EnumAccess<'de> for Variant<'t, 'de> {
 
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant)> {
         let segment = self.key.as_segment();
-        Ok((
-            seed.deserialize(self.key)?,
-            Content {
-                inner: self.content,
-                segment,
-            },
-        ))
+        Ok((seed.deserialize(self.key)?, Content { inner: self.content, segment }))
     }
 }
 
@@ -580,8 +543,7 @@ impl<'de> VariantAccess<'de> for Content<'_, 'de> {
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value> {
-        seed.deserialize(self.inner)
-            .map_err(|error| error.at(self.segment))
+        seed.deserialize(self.inner).map_err(|error| error.at(self.segment))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value> {
@@ -662,10 +624,7 @@ impl<'de> MapAccess<'de> for RefEntry {
 impl<'a> Tape<'a> {
     fn ref_class(&self, run: u32) -> String {
         let mut parts = self
-            .items(Runs {
-                first: run,
-                last: run,
-            })
+            .items(Runs { first: run, last: run })
             .map(|number| self.nodes[number as usize])
             .filter_map(|node| match node {
                 Node::Str(span) => Some(self.str(span)),
@@ -713,17 +672,9 @@ fn clock(parts: &[Node]) -> String {
         out.push_str(&format!(".{:06}", number(3)));
     }
     if let Some(Node::Int(offset)) = parts.get(5) {
-        let (sign, micros) = if *offset < 0 {
-            ('-', -offset)
-        } else {
-            ('+', *offset)
-        };
+        let (sign, micros) = if *offset < 0 { ('-', -offset) } else { ('+', *offset) };
         let seconds = micros / 1_000_000;
-        out.push_str(&format!(
-            "{sign}{:02}:{:02}",
-            seconds / 3600,
-            seconds / 60 % 60
-        ));
+        out.push_str(&format!("{sign}{:02}:{:02}", seconds / 3600, seconds / 60 % 60));
         if micros % 60_000_000 != 0 {
             out.push_str(&format!(":{:02}", seconds % 60));
         }

@@ -41,9 +41,7 @@ pub fn int_from_decimal(text: &str) -> Option<Vec<u8>> {
     let head = digits.len() % 9;
     let groups = std::iter::once(&digits[..head]).chain(digits[head..].chunks(9));
     for group in groups.filter(|group| !group.is_empty()) {
-        let value = group
-            .iter()
-            .fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+        let value = group.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
         multiply_add(&mut limbs, 10_u32.pow(group.len() as u32), value);
     }
     let mut bytes: Vec<u8> = limbs.iter().flat_map(|limb| limb.to_le_bytes()).collect();

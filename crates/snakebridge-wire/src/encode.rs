@@ -25,10 +25,7 @@ impl Encoder {
     /// An encoder that appends to `out`.
     #[must_use]
     pub fn new(out: Vec<u8>) -> Self {
-        Self {
-            out,
-            ..Self::default()
-        }
+        Self { out, ..Self::default() }
     }
 
     /// Writes one value.
@@ -64,10 +61,7 @@ impl Encoder {
     /// # Panics
     /// If this encoder has used its memo: positions in it would no longer be right.
     pub fn splice(&mut self, other: &Self) {
-        assert_eq!(
-            self.memo_len, 0,
-            "only an encoder with an empty memo can take a fragment"
-        );
+        assert_eq!(self.memo_len, 0, "only an encoder with an empty memo can take a fragment");
         let offset = self.out.len();
         self.out.extend_from_slice(&other.out);
         self.keys = other.keys.moved_by(offset);
@@ -143,8 +137,7 @@ impl Encoder {
             Err(_) => {
                 self.out.push(op::LONG4);
                 // Four bytes of length hold numbers of 5 * 10^9 decimal digits.
-                self.out
-                    .extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+                self.out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
             }
         }
         self.out.extend_from_slice(bytes);

@@ -10,9 +10,7 @@ pub struct EncodeError {
 
 impl EncodeError {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-        }
+        Self { message: message.into() }
     }
 }
 
@@ -109,11 +107,7 @@ impl DecodeError {
     }
 
     fn new(kind: DecodeErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner {
-            kind,
-            message: message.into(),
-            path: Vec::new(),
-        }))
+        Self(Box::new(Inner { kind, message: message.into(), path: Vec::new() }))
     }
 
     #[must_use]

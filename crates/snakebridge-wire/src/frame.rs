@@ -124,10 +124,7 @@ impl Kind {
 
 /// The first sixteen bytes of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "complete by nature: the fields of the format"
-)]
+#[expect(clippy::exhaustive_structs, reason = "complete by nature: the fields of the format")]
 pub struct Header {
     /// What the frame is for.
     pub kind: Kind,
@@ -164,19 +161,11 @@ impl Header {
         let kind = Kind::from_byte(kind).ok_or(FrameError::Kind { found: kind })?;
         let len = u64::from_le_bytes(len);
         if len > limits.frame_bytes {
-            return Err(FrameError::TooLong {
-                len,
-                limit: limits.frame_bytes,
-            });
+            return Err(FrameError::TooLong { len, limit: limits.frame_bytes });
         }
         let flags = u16::from_le_bytes([f0, f1]);
         let session = u32::from_le_bytes([s0, s1, s2, s3]);
-        Ok(Self {
-            kind,
-            flags,
-            session,
-            len,
-        })
+        Ok(Self { kind, flags, session, len })
     }
 }
 
@@ -207,17 +196,11 @@ impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Version { found } => {
-                write!(
-                    f,
-                    "frame has protocol version {found}, expected {PROTOCOL_VERSION}"
-                )
+                write!(f, "frame has protocol version {found}, expected {PROTOCOL_VERSION}")
             }
             Self::Kind { found } => write!(f, "unknown frame kind {found}"),
             Self::TooLong { len, limit } => {
-                write!(
-                    f,
-                    "frame of {len} bytes is longer than the limit of {limit} bytes"
-                )
+                write!(f, "frame of {len} bytes is longer than the limit of {limit} bytes")
             }
         }
     }
@@ -227,10 +210,7 @@ impl std::error::Error for FrameError {}
 
 /// One whole frame in the buffer of a [`Deframer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "complete by nature: header and body"
-)]
+#[expect(clippy::exhaustive_structs, reason = "complete by nature: header and body")]
 pub struct Frame<'a> {
     /// The header.
     pub header: Header,
@@ -253,11 +233,7 @@ impl Deframer {
     /// A deframer with these limits.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self {
-            buf: Vec::new(),
-            start: 0,
-            limits,
-        }
+        Self { buf: Vec::new(), start: 0, limits }
     }
 
     /// The buffer to append to, with room for the rest of the frame at hand as far as it is known,
@@ -291,10 +267,7 @@ impl Deframer {
         if (body.len() as u64) < header.len {
             return Ok(None);
         }
-        Ok(Some(Frame {
-            header,
-            body: &body[..header.len as usize],
-        }))
+        Ok(Some(Frame { header, body: &body[..header.len as usize] }))
     }
 
     /// Drops the frame at hand and goes on to the next one. Gives memory back after a large frame.
@@ -343,12 +316,7 @@ mod tests {
     use super::*;
 
     fn frame(kind: Kind, body: &[u8]) -> Vec<u8> {
-        let header = Header {
-            kind,
-            flags: 3,
-            session: 7,
-            len: body.len() as u64,
-        };
+        let header = Header { kind, flags: 3, session: 7, len: body.len() as u64 };
         let mut out = header.to_bytes().to_vec();
         out.extend_from_slice(body);
         out
@@ -407,10 +375,9 @@ mod tests {
     #[test]
     fn damaged_headers_are_refused() {
         let good = frame(Kind::Value, b"x");
-        for (byte, value, error) in [
-            (0, 9, FrameError::Version { found: 9 }),
-            (1, 200, FrameError::Kind { found: 200 }),
-        ] {
+        for (byte, value, error) in
+            [(0, 9, FrameError::Version { found: 9 }), (1, 200, FrameError::Kind { found: 200 })]
+        {
             let mut bad = good.clone();
             bad[byte] = value;
             let mut deframer = Deframer::default();
@@ -418,23 +385,13 @@ mod tests {
             assert_eq!(deframer.frame(), Err(error));
         }
         let mut deframer = Deframer::new(Limits::DEFAULT.with_frame_bytes(10));
-        deframer
-            .buffer()
-            .extend_from_slice(&frame(Kind::Value, &[0; 11]));
-        assert_eq!(
-            deframer.frame(),
-            Err(FrameError::TooLong { len: 11, limit: 10 })
-        );
+        deframer.buffer().extend_from_slice(&frame(Kind::Value, &[0; 11]));
+        assert_eq!(deframer.frame(), Err(FrameError::TooLong { len: 11, limit: 10 }));
     }
 
     #[test]
     fn a_large_announcement_reserves_little() {
-        let header = Header {
-            kind: Kind::Value,
-            flags: 0,
-            session: 0,
-            len: 1 << 35,
-        };
+        let header = Header { kind: Kind::Value, flags: 0, session: 0, len: 1 << 35 };
         let mut deframer = Deframer::default();
         deframer.buffer().extend_from_slice(&header.to_bytes());
         assert!(deframer.buffer().capacity() <= (MAX_RESERVE as usize) * 2);

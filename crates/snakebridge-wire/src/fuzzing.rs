@@ -8,9 +8,7 @@ use crate::tape::Tape;
 
 /// Decodes arbitrary bytes: as one value, and as a stream of frames cut at arbitrary places.
 pub fn decode(data: &[u8]) {
-    let limits = Limits::DEFAULT
-        .with_values(1 << 16)
-        .with_frame_bytes(1 << 16);
+    let limits = Limits::DEFAULT.with_values(1 << 16).with_frame_bytes(1 << 16);
     if let Ok(tape) = Tape::scan(data, limits) {
         let _ = tape.decode::<IgnoredAny>();
         let _ = tape.decode::<Walk>();

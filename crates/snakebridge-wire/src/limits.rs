@@ -18,11 +18,7 @@ pub struct Limits {
 
 impl Limits {
     /// The default limits.
-    pub const DEFAULT: Self = Self {
-        frame_bytes: 64 << 30,
-        depth: 200,
-        values: 1 << 28,
-    };
+    pub const DEFAULT: Self = Self { frame_bytes: 64 << 30, depth: 200, values: 1 << 28 };
 
     /// The same limits with another depth.
     #[must_use]

@@ -36,10 +36,7 @@ pub enum FaultCode {
 
 /// A reply of kind [`Fault`](crate::Kind::Fault).
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "complete by nature: the fields of the reply"
-)]
+#[expect(clippy::exhaustive_structs, reason = "complete by nature: the fields of the reply")]
 pub struct Fault {
     /// What is wrong.
     pub code: FaultCode,

@@ -59,14 +59,7 @@ impl<'a> Scanner<'a> {
             limits,
             ref_key: 0,
         };
-        Self {
-            tape,
-            at: 0,
-            stack: Vec::new(),
-            marks: Vec::new(),
-            memo: Vec::new(),
-            shared: false,
-        }
+        Self { tape, at: 0, stack: Vec::new(), marks: Vec::new(), memo: Vec::new(), shared: false }
     }
 
     fn run(mut self) -> Result<Tape<'a>> {
@@ -238,10 +231,7 @@ impl<'a> Scanner<'a> {
             return Ok(Runs::EMPTY);
         }
         let run = self.new_run(from)?;
-        Ok(Runs {
-            first: run,
-            last: run,
-        })
+        Ok(Runs { first: run, last: run })
     }
 
     fn new_run(&mut self, from: usize) -> Result<u32> {
@@ -249,11 +239,7 @@ impl<'a> Scanner<'a> {
         let number = index(self.tape.runs.len())?;
         let start = index(self.tape.children.len())?;
         self.tape.children.extend_from_slice(items);
-        self.tape.runs.push(Run {
-            start,
-            len: index(items.len())?,
-            next: NO_RUN,
-        });
+        self.tape.runs.push(Run { start, len: index(items.len())?, next: NO_RUN });
         self.stack.truncate(from);
         Ok(number)
     }
@@ -298,10 +284,7 @@ impl<'a> Scanner<'a> {
         }
         let run = self.new_run(from)?;
         self.tape.runs[runs.last as usize].next = run;
-        Ok(Runs {
-            first: runs.first,
-            last: run,
-        })
+        Ok(Runs { first: runs.first, last: run })
     }
 
     fn fetch(&mut self, index: usize) -> Result {
@@ -328,10 +311,8 @@ impl<'a> Scanner<'a> {
         };
         match marker {
             Some(marker) => self.push(Node::Marker(marker)),
-            None => Err(self.malformed(format!(
-                "the name `{}` is not allowed",
-                String::from_utf8_lossy(name)
-            ))),
+            None => Err(self
+                .malformed(format!("the name `{}` is not allowed", String::from_utf8_lossy(name)))),
         }
     }
 
@@ -391,9 +372,7 @@ impl<'a> Scanner<'a> {
         }
         if self.tape.nodes.capacity() == 0 {
             // An item takes two bytes at the least and eight or so on average.
-            self.tape
-                .nodes
-                .reserve((self.tape.input.len() / 8).clamp(8, 1 << 16));
+            self.tape.nodes.reserve((self.tape.input.len() / 8).clamp(8, 1 << 16));
         }
         self.stack.push(index(self.tape.nodes.len())?);
         self.tape.nodes.push(node);
@@ -406,17 +385,12 @@ impl<'a> Scanner<'a> {
 
     fn pop(&mut self) -> Result<u32> {
         self.depth(1)?;
-        self.stack
-            .pop()
-            .ok_or_else(|| self.malformed("the stack is empty"))
+        self.stack.pop().ok_or_else(|| self.malformed("the stack is empty"))
     }
 
     fn top(&self) -> Result<u32> {
         self.depth(1)?;
-        self.stack
-            .last()
-            .copied()
-            .ok_or_else(|| self.malformed("the stack is empty"))
+        self.stack.last().copied().ok_or_else(|| self.malformed("the stack is empty"))
     }
 
     /// Position of the topmost `count` items, none of which may lie below the last mark.
@@ -429,9 +403,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn mark(&mut self) -> Result<usize> {
-        self.marks
-            .pop()
-            .ok_or_else(|| self.malformed("there is no mark"))
+        self.marks.pop().ok_or_else(|| self.malformed("there is no mark"))
     }
 
     fn byte(&mut self) -> Result<u8> {
@@ -462,10 +434,7 @@ impl<'a> Scanner<'a> {
         if len > self.tape.input.len() - self.at {
             return Err(self.malformed("the value is cut off"));
         }
-        let span = Span {
-            start: self.at,
-            len,
-        };
+        let span = Span { start: self.at, len };
         self.at += len;
         Ok(span)
     }

@@ -41,11 +41,7 @@ type Result<T = ()> = std::result::Result<T, EncodeError>;
 
 impl<'a> Serializer<'a> {
     pub(crate) fn new(encoder: &'a mut Encoder) -> Self {
-        Self {
-            encoder,
-            depth: 0,
-            form: Form::Plain,
-        }
+        Self { encoder, depth: 0, form: Form::Plain }
     }
 
     fn deeper(&self) -> Result<usize> {
@@ -64,32 +60,20 @@ impl<'a> Serializer<'a> {
         for opcode in open {
             self.encoder.op(*opcode);
         }
-        Ok(Compound {
-            encoder: self.encoder,
-            depth,
-            close,
-            count: 0,
-        })
+        Ok(Compound { encoder: self.encoder, depth, close, count: 0 })
     }
 
     fn variant(self, name: &str) -> Result<Self> {
         let depth = self.deeper()?;
         self.encoder.op(op::EMPTY_DICT);
         self.encoder.key(name);
-        Ok(Self {
-            encoder: self.encoder,
-            depth,
-            form: Form::Plain,
-        })
+        Ok(Self { encoder: self.encoder, depth, form: Form::Plain })
     }
 
     fn marked<T: Serialize + ?Sized>(self, marker: Marker, content: &T) -> Result {
         self.encoder.marker(marker);
-        let inner = Serializer {
-            encoder: &mut *self.encoder,
-            depth: self.depth,
-            form: Form::Plain,
-        };
+        let inner =
+            Serializer { encoder: &mut *self.encoder, depth: self.depth, form: Form::Plain };
         content.serialize(inner)?;
         self.encoder.op(op::REDUCE);
         Ok(())
@@ -108,8 +92,7 @@ impl<'a> ser::Serializer for Serializer<'a> {
     type SerializeStructVariant = Compound<'a>;
 
     fn serialize_bool(self, value: bool) -> Result {
-        self.encoder
-            .op(if value { op::NEWTRUE } else { op::NEWFALSE });
+        self.encoder.op(if value { op::NEWTRUE } else { op::NEWFALSE });
         Ok(())
     }
 
@@ -267,16 +250,8 @@ impl<'a> ser::Serializer for Serializer<'a> {
         value: &T,
     ) -> Result {
         let inner = self.variant(variant)?;
-        let Serializer {
-            encoder,
-            depth,
-            form,
-        } = inner;
-        value.serialize(Serializer {
-            encoder: &mut *encoder,
-            depth,
-            form,
-        })?;
+        let Serializer { encoder, depth, form } = inner;
+        value.serialize(Serializer { encoder: &mut *encoder, depth, form })?;
         encoder.op(op::SETITEM);
         Ok(())
     }
@@ -312,8 +287,7 @@ impl<'a> ser::Serializer for Serializer<'a> {
         variant: &'static str,
         _len: usize,
     ) -> Result<Compound<'a>> {
-        self.variant(variant)?
-            .compound(&[op::MARK], &[op::TUPLE, op::SETITEM])
+        self.variant(variant)?.compound(&[op::MARK], &[op::TUPLE, op::SETITEM])
     }
 
     fn serialize_map(self, _len: Option<usize>) -> Result<Compound<'a>> {
@@ -332,8 +306,7 @@ impl<'a> ser::Serializer for Serializer<'a> {
         _len: usize,
     ) -> Result<Compound<'a>> {
         let open = [op::EMPTY_DICT, op::MARK];
-        self.variant(variant)?
-            .compound(&open, &[op::SETITEMS, op::SETITEM])
+        self.variant(variant)?.compound(&open, &[op::SETITEMS, op::SETITEM])
     }
 }
 
@@ -563,8 +536,7 @@ impl<'a> ser::Serializer for KeySerializer<'a> {
         variant: &'static str,
         value: &T,
     ) -> Result {
-        self.0
-            .serialize_newtype_variant(name, index, variant, value)
+        self.0.serialize_newtype_variant(name, index, variant, value)
     }
 
     fn serialize_seq(self, len: Option<usize>) -> Result<Compound<'a>> {

@@ -66,10 +66,7 @@ pub(crate) struct Runs {
 pub(crate) const NO_RUN: u32 = u32::MAX;
 
 impl Runs {
-    pub(crate) const EMPTY: Self = Self {
-        first: NO_RUN,
-        last: NO_RUN,
-    };
+    pub(crate) const EMPTY: Self = Self { first: NO_RUN, last: NO_RUN };
 }
 
 /// Neighbouring parts of one container.
@@ -135,19 +132,14 @@ impl<'a> Tape<'a> {
 
     /// The refs in the value: id, module and qualified name of the class, traits.
     pub fn refs(&self) -> impl Iterator<Item = (u64, &'a str, &'a str, u32)> {
-        self.refs
-            .iter()
-            .filter_map(|node| match self.nodes[*node as usize] {
-                Node::Special(_, run) => self.ref_parts(run),
-                _ => None,
-            })
+        self.refs.iter().filter_map(|node| match self.nodes[*node as usize] {
+            Node::Special(_, run) => self.ref_parts(run),
+            _ => None,
+        })
     }
 
     fn ref_parts(&self, run: u32) -> Option<(u64, &'a str, &'a str, u32)> {
-        let mut parts = self.items(Runs {
-            first: run,
-            last: run,
-        });
+        let mut parts = self.items(Runs { first: run, last: run });
         let mut next = || parts.next().map(|node| self.nodes[node as usize]);
         let (Some(Node::Int(id)), Some(Node::Str(module))) = (next(), next()) else {
             return None;
@@ -155,12 +147,7 @@ impl<'a> Tape<'a> {
         let (Some(Node::Str(qualname)), Some(Node::Int(traits))) = (next(), next()) else {
             return None;
         };
-        Some((
-            id as u64,
-            self.str(module),
-            self.str(qualname),
-            traits as u32,
-        ))
+        Some((id as u64, self.str(module), self.str(qualname), traits as u32))
     }
 
     /// Text at a place that was checked when it was scanned.
@@ -180,13 +167,7 @@ impl<'a> Tape<'a> {
             left += at.len as usize;
             run = at.next;
         }
-        Items {
-            children: &self.children,
-            runs: &self.runs,
-            run: runs.first,
-            at: 0,
-            left,
-        }
+        Items { children: &self.children, runs: &self.runs, run: runs.first, at: 0, left }
     }
 
     /// Refuses cycles, and shared containers that unfold into too many values. Only needed where a

@@ -64,9 +64,7 @@ impl Marker {
     }
 
     pub(crate) fn from_name(name: &[u8]) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|marker| marker.name().as_bytes() == name)
+        Self::ALL.into_iter().find(|marker| marker.name().as_bytes() == name)
     }
 }
 
@@ -101,10 +99,7 @@ pub(crate) const PREFIX: &str = "$snakebridge::";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "each name is the Python type")]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "hidden protocol between two crates of one version"
-)]
+#[expect(clippy::exhaustive_enums, reason = "hidden protocol between two crates of one version")]
 pub enum Shape {
     None,
     Bool,

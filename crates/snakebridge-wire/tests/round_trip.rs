@@ -15,10 +15,7 @@ fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 }
 
 fn back<T: Serialize + for<'de> Deserialize<'de>>(value: &T) -> T {
-    Tape::scan(&encode(value), Limits::DEFAULT)
-        .unwrap()
-        .decode()
-        .unwrap()
+    Tape::scan(&encode(value), Limits::DEFAULT).unwrap().decode().unwrap()
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,12 +35,8 @@ fn tree() -> impl Strategy<Value = Tree> {
     ];
     leaf.prop_recursive(6, 80, 6, |inner| {
         prop_oneof![
-            (inner.clone(), prop::collection::vec(inner.clone(), 0..6)).prop_map(
-                |(left, right)| Tree::Branch {
-                    left: Box::new(left),
-                    right
-                }
-            ),
+            (inner.clone(), prop::collection::vec(inner.clone(), 0..6))
+                .prop_map(|(left, right)| Tree::Branch { left: Box::new(left), right }),
             prop::collection::btree_map(any::<String>(), inner, 0..6).prop_map(Tree::Map),
         ]
     })
@@ -108,10 +101,7 @@ fn depth_is_limited() {
     let error = tape.decode::<serde_json::Value>().unwrap_err();
     assert_eq!(error.kind(), DecodeErrorKind::Careful(Careful::Depth));
     let shallow = [vec![b']'; 200], vec![b'a'; 199], vec![b'.']].concat();
-    Tape::scan(&shallow, Limits::DEFAULT)
-        .unwrap()
-        .decode::<serde_json::Value>()
-        .unwrap();
+    Tape::scan(&shallow, Limits::DEFAULT).unwrap().decode::<serde_json::Value>().unwrap();
 }
 
 #[test]
@@ -150,11 +140,6 @@ fn the_path_to_what_does_not_fit() {
     let data = BTreeMap::from([("rows", vec![(1, "a"), (2, "b")])]);
     let bytes = encode(&data);
     let tape = Tape::scan(&bytes, Limits::DEFAULT).unwrap();
-    let error = tape
-        .decode::<BTreeMap<String, Vec<(i32, i32)>>>()
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        r#"expected i32, found str `a` at `["rows"][0][1]`"#
-    );
+    let error = tape.decode::<BTreeMap<String, Vec<(i32, i32)>>>().unwrap_err();
+    assert_eq!(error.to_string(), r#"expected i32, found str `a` at `["rows"][0][1]`"#);
 }

@@ -59,25 +59,17 @@ struct Folder {
 }
 
 fn folders(var: impl Fn(&str) -> Option<PathBuf>) -> Vec<Folder> {
-    let own = |path| Folder {
-        path,
-        shared: false,
-    };
+    let own = |path| Folder { path, shared: false };
     if let Some(path) = var(CACHE_DIR) {
         return vec![own(path)];
     }
     let home = || var("HOME").map(|home| home.join(".cache"));
-    let cache = var("XDG_CACHE_HOME")
-        .filter(|path| path.is_absolute())
-        .or_else(home);
+    let cache = var("XDG_CACHE_HOME").filter(|path| path.is_absolute()).or_else(home);
     let user = rustix::process::getuid().as_raw();
     let temporary = std::env::temp_dir().join(format!("snakebridge-{user}"));
     let mut out = Vec::new();
     out.extend(cache.map(|cache| own(cache.join("snakebridge"))));
-    out.push(Folder {
-        path: temporary,
-        shared: true,
-    });
+    out.push(Folder { path: temporary, shared: true });
     out
 }
 
@@ -97,10 +89,7 @@ fn ensure(folder: &Folder, package: &Path) -> io::Result<()> {
     if folder.shared {
         make_private(&folder.path)?;
     }
-    if FILES
-        .iter()
-        .all(|(name, text)| is_current(&package.join(name), text))
-    {
+    if FILES.iter().all(|(name, text)| is_current(&package.join(name), text)) {
         return Ok(());
     }
     fs::create_dir_all(package)?;
@@ -153,10 +142,7 @@ mod tests {
     use super::*;
 
     fn own(path: impl Into<PathBuf>) -> Folder {
-        Folder {
-            path: path.into(),
-            shared: false,
-        }
+        Folder { path: path.into(), shared: false }
     }
 
     #[test]
@@ -171,10 +157,7 @@ mod tests {
 
         fs::write(&main, "raise SystemExit('damaged')").unwrap();
         install_into(&folders).unwrap();
-        assert!(is_current(
-            &main,
-            FILES.iter().find(|file| file.0 == "main.py").unwrap().1
-        ));
+        assert!(is_current(&main, FILES.iter().find(|file| file.0 == "main.py").unwrap().1));
     }
 
     #[test]
@@ -191,9 +174,7 @@ mod tests {
                 });
             }
         });
-        let left = fs::read_dir(install_into(&folders).unwrap().join(PACKAGE))
-            .unwrap()
-            .count();
+        let left = fs::read_dir(install_into(&folders).unwrap().join(PACKAGE)).unwrap().count();
         assert_eq!(left, FILES.len(), "no temporary files are left");
     }
 
@@ -212,10 +193,7 @@ mod tests {
     #[test]
     fn a_shared_folder_must_be_ours_alone() {
         let temp = tempfile::tempdir().unwrap();
-        let folder = Folder {
-            path: temp.path().join("snakebridge"),
-            shared: true,
-        };
+        let folder = Folder { path: temp.path().join("snakebridge"), shared: true };
         install_into(std::slice::from_ref(&folder)).unwrap();
         fs::set_permissions(&folder.path, fs::Permissions::from_mode(0o777)).unwrap();
         let error = install_into(&[folder]).unwrap_err().to_string();

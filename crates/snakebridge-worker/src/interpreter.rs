@@ -28,10 +28,7 @@ pub enum Wanted {
 
 /// A version of two or three numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "complete by nature: the parts of a version"
-)]
+#[expect(clippy::exhaustive_structs, reason = "complete by nature: the parts of a version")]
 pub struct Version {
     /// 3, for all that can be used.
     pub major: u32,
@@ -43,10 +40,7 @@ pub struct Version {
 
 /// An interpreter that may be usable.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "complete by nature: a file and how it was found"
-)]
+#[expect(clippy::exhaustive_structs, reason = "complete by nature: a file and how it was found")]
 pub struct Candidate {
     /// The file to run.
     pub path: PathBuf,
@@ -87,11 +81,7 @@ impl FromStr for Version {
         let mut next = || parts.next().transpose();
         let (major, minor, patch) = (next()?.ok_or(())?, next()?.ok_or(())?, next()?);
         match parts.next() {
-            None => Ok(Self {
-                major,
-                minor,
-                patch,
-            }),
+            None => Ok(Self { major, minor, patch }),
             Some(_) => Err(()),
         }
     }
@@ -115,10 +105,7 @@ impl Version {
 
 /// What the search sees of the world, so that tests can show it another one.
 #[derive(Clone, Debug, Default)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "filled by this crate and its tests"
-)]
+#[expect(clippy::exhaustive_structs, reason = "filled by this crate and its tests")]
 pub struct Surroundings {
     /// The variables that matter, by name.
     pub vars: Vec<(&'static str, PathBuf)>,
@@ -130,39 +117,22 @@ impl Surroundings {
     /// The real ones.
     #[must_use]
     pub fn of_process() -> Self {
-        let names = [
-            PYTHON,
-            "VIRTUAL_ENV",
-            "CONDA_PREFIX",
-            "PATH",
-            "PYENV_ROOT",
-            "HOME",
-            DATA_HOME,
-        ];
+        let names =
+            [PYTHON, "VIRTUAL_ENV", "CONDA_PREFIX", "PATH", "PYENV_ROOT", "HOME", DATA_HOME];
         let vars = names
             .into_iter()
             .filter_map(|name| std::env::var_os(name).map(|value| (name, PathBuf::from(value))))
             .filter(|(_, value)| !value.as_os_str().is_empty())
             .collect();
-        Self {
-            vars,
-            current: std::env::current_dir().unwrap_or_default(),
-        }
+        Self { vars, current: std::env::current_dir().unwrap_or_default() }
     }
 
     fn var(&self, name: &str) -> Option<&Path> {
-        self.vars
-            .iter()
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| value.as_path())
+        self.vars.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_path())
     }
 
     fn on_path(&self, name: &str) -> impl Iterator<Item = PathBuf> {
-        let path = self
-            .var("PATH")
-            .map(Path::as_os_str)
-            .unwrap_or_default()
-            .to_owned();
+        let path = self.var("PATH").map(Path::as_os_str).unwrap_or_default().to_owned();
         let current = self.current.clone();
         let found: Vec<PathBuf> = std::env::split_paths(&path)
             .filter(|folder| !folder.as_os_str().is_empty())
@@ -175,10 +145,8 @@ impl Surroundings {
     /// Folders of interpreters that pyenv and uv installed, newest version first.
     fn managed(&self) -> Vec<(Version, PathBuf, &'static str)> {
         let home = self.var("HOME");
-        let pyenv = self
-            .var("PYENV_ROOT")
-            .map(Path::to_owned)
-            .or_else(|| home.map(|h| h.join(".pyenv")));
+        let pyenv =
+            self.var("PYENV_ROOT").map(Path::to_owned).or_else(|| home.map(|h| h.join(".pyenv")));
         let data = self
             .var(DATA_HOME)
             .map(Path::to_owned)
@@ -227,10 +195,7 @@ pub fn search(wanted: Option<&Wanted>, around: &Surroundings) -> Vec<Candidate> 
     let mut out = Vec::new();
     match wanted {
         Some(Wanted::Path(path)) => {
-            out.push(Candidate {
-                path: around.current.join(path),
-                origin: "as given".to_owned(),
-            });
+            out.push(Candidate { path: around.current.join(path), origin: "as given".to_owned() });
         }
         Some(Wanted::Command(name)) => commands(around, name, &mut out),
         Some(Wanted::Version(version)) => by_version(around, version, &mut out),
@@ -265,26 +230,16 @@ fn usual(around: &Surroundings, out: &mut Vec<Candidate>) {
     }
     for (version, path, manager) in around.managed() {
         if (version.major, version.minor) >= crate::OLDEST_PYTHON {
-            out.push(Candidate {
-                path,
-                origin: format!("Python {version} of {manager}"),
-            });
+            out.push(Candidate { path, origin: format!("Python {version} of {manager}") });
         }
     }
 }
 
 fn by_version(around: &Surroundings, version: &Version, out: &mut Vec<Candidate>) {
-    commands(
-        around,
-        &format!("python{}.{}", version.major, version.minor),
-        out,
-    );
+    commands(around, &format!("python{}.{}", version.major, version.minor), out);
     for (found, path, manager) in around.managed() {
         if version.covers(&found) {
-            out.push(Candidate {
-                path,
-                origin: format!("Python {found} of {manager}"),
-            });
+            out.push(Candidate { path, origin: format!("Python {found} of {manager}") });
         }
     }
     environments(around, out);
@@ -295,30 +250,19 @@ fn by_version(around: &Surroundings, version: &Version, out: &mut Vec<Candidate>
 fn environments(around: &Surroundings, out: &mut Vec<Candidate>) {
     for name in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
         if let Some(python) = around.var(name).and_then(in_environment) {
-            out.push(Candidate {
-                path: python,
-                origin: format!("environment in ${name}"),
-            });
+            out.push(Candidate { path: python, origin: format!("environment in ${name}") });
         }
     }
-    let beside = around
-        .current
-        .ancestors()
-        .find_map(|folder| in_environment(&folder.join(".venv")));
+    let beside =
+        around.current.ancestors().find_map(|folder| in_environment(&folder.join(".venv")));
     if let Some(path) = beside {
-        out.push(Candidate {
-            path,
-            origin: "`.venv` of the current folder".to_owned(),
-        });
+        out.push(Candidate { path, origin: "`.venv` of the current folder".to_owned() });
     }
 }
 
 fn commands(around: &Surroundings, name: &str, out: &mut Vec<Candidate>) {
     for path in around.on_path(name) {
-        out.push(Candidate {
-            path,
-            origin: format!("`{name}` on PATH"),
-        });
+        out.push(Candidate { path, origin: format!("`{name}` on PATH") });
     }
 }
 
@@ -335,9 +279,9 @@ fn is_executable(file: &Path) -> bool {
 
 /// `3.12.1` of pyenv; `cpython-3.12.1-linux-x86_64-gnu` of uv.
 fn version_in_name(name: &str) -> Option<Version> {
-    let version = name.strip_prefix("cpython-").map_or(name, |rest| {
-        rest.split_once('-').map_or(rest, |(version, _)| version)
-    });
+    let version = name
+        .strip_prefix("cpython-")
+        .map_or(name, |rest| rest.split_once('-').map_or(rest, |(version, _)| version));
     version.parse().ok()
 }
 
@@ -355,21 +299,12 @@ mod tests {
 
     fn origins(wanted: Option<&str>, around: &Surroundings) -> Vec<String> {
         let wanted = wanted.map(|text| text.parse().unwrap());
-        search(wanted.as_ref(), around)
-            .into_iter()
-            .map(|found| found.origin)
-            .collect()
+        search(wanted.as_ref(), around).into_iter().map(|found| found.origin).collect()
     }
 
     #[test]
     fn what_is_wanted() {
-        let version = |major, minor, patch| {
-            Wanted::Version(Version {
-                major,
-                minor,
-                patch,
-            })
-        };
+        let version = |major, minor, patch| Wanted::Version(Version { major, minor, patch });
         for (text, wanted) in [
             ("3.12", version(3, 12, None)),
             ("3.12.1", version(3, 12, Some(1))),
@@ -427,20 +362,13 @@ mod tests {
         assert_eq!(origins(Some("3.13"), &around)[0], "Python 3.13.0 of pyenv");
         assert_eq!(origins(Some("python3.9"), &around), ["`python3.9` on PATH"]);
         around.vars.push((PYTHON, "3.12".into()));
-        assert!(
-            origins(None, &around)
-                .iter()
-                .all(|origin| origin == "SNAKEBRIDGE_PYTHON=3.12")
-        );
+        assert!(origins(None, &around).iter().all(|origin| origin == "SNAKEBRIDGE_PYTHON=3.12"));
     }
 
     #[test]
     fn nothing_is_found_where_nothing_is() {
         let temp = tempfile::tempdir().unwrap();
-        let around = Surroundings {
-            vars: Vec::new(),
-            current: temp.path().to_owned(),
-        };
+        let around = Surroundings { vars: Vec::new(), current: temp.path().to_owned() };
         assert_eq!(search(None, &around), []);
         let path = search(Some(&Wanted::Path("bin/python".into())), &around);
         assert_eq!(path[0].path, temp.path().join("bin/python"));

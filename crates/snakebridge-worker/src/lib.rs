@@ -36,9 +36,5 @@ from snakebridge_worker.main import main
 del sys.path[0]
 main()"
     );
-    [
-        OsString::from("-c"),
-        OsString::from(code),
-        folder.as_os_str().to_owned(),
-    ]
+    [OsString::from("-c"), OsString::from(code), folder.as_os_str().to_owned()]
 }

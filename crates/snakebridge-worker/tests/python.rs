@@ -1,9 +1,6 @@
 //! Runs the tests of the Python side, on the interpreter that a worker would run on.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failure here is a failure of the test"
-)]
+#![expect(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -44,9 +44,7 @@ fn main() -> Result<()> {
 /// Reads the file with `csv` and puts it into a database of `sqlite3`. None of the rows comes over
 /// here: a `Ref` stands for an object that stays in Python, and can be an argument.
 fn load(py: &Bridge) -> Result<Ref> {
-    let file: Ref = py
-        .call("builtins", "open", args![COUNTS, newline = ""])
-        .wait()?;
+    let file: Ref = py.call("builtins", "open", args![COUNTS, newline = ""]).wait()?;
     let rows: Ref = py.call("csv", "DictReader", (&file,)).wait()?;
     let db: Ref = py.call("sqlite3", "connect", (":memory:",)).wait()?;
     let columns = "date TEXT, bikes INTEGER, temperature REAL, rain REAL, note TEXT";
@@ -68,9 +66,8 @@ fn totals(py: &Bridge, db: &Ref) -> Result<()> {
     let counts: Vec<(u32,)> = query(db, "SELECT bikes FROM day")?;
     let counts: Vec<u32> = counts.into_iter().map(|(bikes,)| bikes).collect();
     let mean: f64 = py.call("statistics", "fmean", (&counts,)).wait()?;
-    let (low, middle, high): (f64, f64, f64) = py
-        .call("statistics", "quantiles", args![counts, n = 4])
-        .wait()?;
+    let (low, middle, high): (f64, f64, f64) =
+        py.call("statistics", "quantiles", args![counts, n = 4]).wait()?;
     println!("\n{} days, {mean:.0} bikes a day on average", counts.len());
     println!("half of the days lie between {low:.0} and {high:.0}, half below {middle:.0}");
     Ok(())
@@ -82,27 +79,15 @@ fn months(db: &Ref) -> Result<()> {
     println!("\nmonth    days  wet  bikes a day");
     for month in query::<Month>(db, sql)? {
         let bar = "#".repeat((month.bikes / 50.0) as usize);
-        let Month {
-            name,
-            days,
-            bikes,
-            wet_days,
-        } = month;
+        let Month { name, days, bikes, wet_days } = month;
         println!("{name}  {days:4} {wet_days:4}  {bikes:5.0} {bar}");
     }
     Ok(())
 }
 
 fn extremes(db: &Ref) -> Result<()> {
-    const NAMES: [&str; 7] = [
-        "Sunday",
-        "Monday",
-        "Tuesday",
-        "Wednesday",
-        "Thursday",
-        "Friday",
-        "Saturday",
-    ];
+    const NAMES: [&str; 7] =
+        ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
     println!();
     for (word, order) in [("most", "DESC"), ("fewest", "ASC")] {
         let sql = format!(
@@ -119,10 +104,7 @@ fn extremes(db: &Ref) -> Result<()> {
     }
     let by_rain: Vec<(u8, f64)> = query(db, "SELECT rain > 0, avg(bikes) FROM day GROUP BY 1")?;
     if let [(_, dry), (_, wet)] = by_rain[..] {
-        println!(
-            "rain keeps {:.0} % of the cyclists at home",
-            100.0 * (1.0 - wet / dry)
-        );
+        println!("rain keeps {:.0} % of the cyclists at home", 100.0 * (1.0 - wet / dry));
     }
     Ok(())
 }
@@ -133,19 +115,10 @@ fn notes(py: &Bridge, db: &Ref) -> Result<()> {
     let text: Vec<&str> = notes.iter().map(|(note,)| note.as_str()).collect();
     let pattern: Ref = py.call("re", "compile", (r"sensor off (\d+) h",)).wait()?;
     let hours: Vec<String> = pattern.method("findall", (text.join("\n"),)).wait()?;
-    let all: u32 = hours
-        .iter()
-        .filter_map(|hour| hour.parse::<u32>().ok())
-        .sum();
-    println!(
-        "\nthe sensor was off on {} days, for {all} hours in all",
-        hours.len()
-    );
+    let all: u32 = hours.iter().filter_map(|hour| hour.parse::<u32>().ok()).sum();
+    println!("\nthe sensor was off on {} days, for {all} hours in all", hours.len());
 
-    let others: Vec<&str> = text
-        .into_iter()
-        .filter(|note| !note.starts_with("sensor"))
-        .collect();
+    let others: Vec<&str> = text.into_iter().filter(|note| !note.starts_with("sensor")).collect();
     let counter: Ref = py.call("collections", "Counter", (others,)).wait()?;
     let common: Vec<(String, u32)> = counter.method("most_common", (3,)).wait()?;
     for (note, times) in common {

@@ -4,10 +4,7 @@
 //! does not have them. Run it with `cargo run --release --example seed`.
 
 #![expect(clippy::print_stdout, reason = "it says what it has done")]
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failure here is a failure of the example"
-)]
+#![expect(clippy::unwrap_used, reason = "a failure here is a failure of the example")]
 #![expect(clippy::approx_constant, reason = "the document rounds pi")]
 
 use std::collections::{BTreeMap, HashMap};
@@ -53,13 +50,9 @@ fn main() -> Result<()> {
 fn call(py: &Bridge) -> Result<()> {
     let root: f64 = py.call("math", "sqrt", (16,)).wait()?;
     assert_eq!(root, 4.0);
-    let short: f64 = py
-        .call("builtins", "round", args![3.14159, ndigits = 2])
-        .wait()?;
+    let short: f64 = py.call("builtins", "round", args![3.14159, ndigits = 2]).wait()?;
     assert_eq!(short, 3.14);
-    let path: String = py
-        .call("os.path", "join", ("/home", "user", "file.txt"))
-        .wait()?;
+    let path: String = py.call("os.path", "join", ("/home", "user", "file.txt")).wait()?;
     assert_eq!(path, "/home/user/file.txt");
     let object: Ref = py.call("pathlib", "Path", ("/tmp/example.txt",)).wait()?;
     assert_eq!(object.type_name(), "PosixPath");
@@ -123,9 +116,7 @@ fn bytes(py: &Bridge) -> Result<()> {
     let hex: String = md5.method("hexdigest", ()).wait()?;
     assert_eq!(hex, "900150983cd24fb0d6963f7d28e17f72");
 
-    let encoded: Bytes = py
-        .call("base64", "b64encode", (Bytes::from(b"hello"),))
-        .wait()?;
+    let encoded: Bytes = py.call("base64", "b64encode", (Bytes::from(b"hello"),)).wait()?;
     assert_eq!(&*encoded, b"aGVsbG8=");
 
     // Binary round trip.
@@ -160,22 +151,13 @@ fn runtime_options(py: &Bridge) -> Result<()> {
 
 fn session_id(py: &Bridge) -> Result<()> {
     if has_numpy(py) {
-        let array: Ref = py
-            .call("numpy", "array", ([1, 2, 3],))
-            .session("shared")
-            .wait()?;
+        let array: Ref = py.call("numpy", "array", ([1, 2, 3],)).session("shared").wait()?;
         assert_eq!(array.session_id(), "shared");
     }
-    let deque: Ref = py
-        .call("collections", "deque", ([1, 2, 3],))
-        .session("shared")
-        .wait()?;
+    let deque: Ref = py.call("collections", "deque", ([1, 2, 3],)).session("shared").wait()?;
     assert_eq!(deque.session_id(), "shared");
     // Refs of one session are of no use in another.
-    let error = py
-        .call::<usize>("builtins", "len", (&deque,))
-        .wait()
-        .unwrap_err();
+    let error = py.call::<usize>("builtins", "len", (&deque,)).wait().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::SessionMismatch);
     Ok(())
 }
@@ -183,20 +165,14 @@ fn session_id(py: &Bridge) -> Result<()> {
 fn timeout(py: &Bridge) -> Result<()> {
     let data = [1, 2, 3];
     let limit = Duration::from_secs(120);
-    let sum: i64 = py
-        .call("heavy_module", "compute", (data,))
-        .timeout(limit)
-        .wait()?;
+    let sum: i64 = py.call("heavy_module", "compute", (data,)).timeout(limit).wait()?;
     assert_eq!(sum, 6);
     Ok(())
 }
 
 fn affinity(py: &Bridge) -> Result<()> {
     let model: Ref = py.call("heavy_module", "Model", ([1, 2, 3],)).wait()?;
-    let sum: i64 = model
-        .method("compute", ())
-        .affinity(Affinity::StrictQueue)
-        .wait()?;
+    let sum: i64 = model.method("compute", ()).affinity(Affinity::StrictQueue).wait()?;
     assert_eq!(sum, 6);
     Ok(())
 }
@@ -222,10 +198,7 @@ fn when_to_use_it(py: &Bridge) -> Result<()> {
 fn python_objects(py: &Bridge) -> Result<()> {
     let pattern: Ref = py.call("re", "compile", (r"^\d{3}-\d{4}$",)).wait()?;
     let found: Option<Ref> = pattern.method("match", ("555-1234",)).wait()?;
-    assert_eq!(
-        found.map(|found| found.type_name().to_owned()).as_deref(),
-        Some("Match")
-    );
+    assert_eq!(found.map(|found| found.type_name().to_owned()).as_deref(), Some("Match"));
     let found: Option<Ref> = pattern.method("match", ("invalid",)).wait()?;
     assert!(found.is_none());
     Ok(())
@@ -242,10 +215,7 @@ fn session_management(py: &Bridge) -> Result<()> {
     assert_eq!(ref1.session_id(), ref2.session_id());
 
     py.release_auto_session();
-    assert_eq!(
-        ref1.str().wait().unwrap_err().kind(),
-        ErrorKind::SessionClosed
-    );
+    assert_eq!(ref1.str().wait().unwrap_err().kind(), ErrorKind::SessionClosed);
     Ok(())
 }
 
@@ -290,9 +260,7 @@ fn error_handling(py: &Bridge) -> Result<()> {
 
 /// Whether the examples with numpy can be carried out.
 fn has_numpy(py: &Bridge) -> bool {
-    let found = py
-        .call::<Value>("importlib.util", "find_spec", ("numpy",))
-        .wait();
+    let found = py.call::<Value>("importlib.util", "find_spec", ("numpy",)).wait();
     let has_it = found.is_ok_and(|spec| !spec.is_none());
     if !has_it {
         println!("  skipped the part that needs numpy, which this Python does not have");

@@ -19,6 +19,7 @@ use crate::engine::{Engine, PythonInfo, START_LIMIT, closed};
 use crate::error::Result;
 use crate::options::{Affinity, CallOptions};
 use crate::session::SessionBuilder;
+use crate::status::{PoolStatus, Status};
 
 /// A handle of worker processes that run Python.
 ///
@@ -216,6 +217,29 @@ impl Bridge {
         let grant = placement.lease(&want, Instant::now().checked_add(START_LIMIT * 2))?;
         placement.give_back_unused(grant);
         placement.python(session.pool).ok_or_else(closed)
+    }
+
+    /// What the pools and workers are doing at this moment.
+    ///
+    /// ```
+    /// use snakebridge::Bridge;
+    ///
+    /// let py = Bridge::new()?;
+    /// py.exec("gc", "collect", ()).wait()?;
+    /// let status = py.status()?;
+    /// assert_eq!(status.pools[0].workers[0].calls, 1);
+    /// # Ok::<(), snakebridge::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The bridge is gone.
+    pub fn status(&self) -> Result<Status> {
+        let shared = &self.home.engine()?.shared;
+        let names = shared.config.pools.iter().map(|pool| pool.name.to_string());
+        let pools = names.enumerate().map(|(place, name)| {
+            PoolStatus::new(name, shared.placement.status(PoolId(place as u16)))
+        });
+        Ok(Status { pools: pools.collect() })
     }
 
     /// Ends the workers and waits until they have ended. Calls that still run fail, and so does

@@ -55,6 +55,7 @@ mod pool;
 mod refs;
 mod scope;
 mod session;
+mod status;
 pub mod types;
 pub mod value;
 #[cfg(test)]
@@ -74,5 +75,6 @@ pub use options::{Affinity, CallOptions};
 pub use pool::Pool;
 pub use refs::Ref;
 pub use session::{Session, SessionBuilder};
+pub use status::{PoolStatus, Status, WorkerState, WorkerStatus};
 #[doc(inline)]
 pub use value::Value;

@@ -138,7 +138,8 @@ fn the_automatic_session() {
     let (py, _folder) = bridge_with(THINGS);
     let id = py.current_session().unwrap();
     assert!(id.starts_with("auto_"));
-    assert_eq!(py.clone().current_session().unwrap(), id);
+    let clone = py.clone();
+    assert_eq!(clone.current_session().unwrap(), id);
     let patient = py.with(CallOptions::new().timeout(Duration::from_secs(600)));
     assert_eq!(patient.current_session().unwrap(), id);
     let thing: Ref = py.call("fixture", "Thing", ()).wait().unwrap();

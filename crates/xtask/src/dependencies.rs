@@ -9,14 +9,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("snakebridge-worker", &[]),
     ("snakebridge", &["snakebridge-wire", "snakebridge-worker"]),
     ("snakebridge-cli", &["snakebridge"]),
-    (
-        "snakebridge-testkit",
-        &["snakebridge", "snakebridge-wire", "snakebridge-worker"],
-    ),
-    (
-        "snakebridge-bench",
-        &["snakebridge", "snakebridge-wire", "snakebridge-worker"],
-    ),
+    ("snakebridge-testkit", &["snakebridge", "snakebridge-wire", "snakebridge-worker"]),
+    ("snakebridge-bench", &["snakebridge", "snakebridge-wire", "snakebridge-worker"]),
     ("xtask", &[]),
 ];
 
@@ -26,27 +20,14 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
     (
         "serde",
         "typed arguments and results: the traits that users' types implement",
-        &[
-            "snakebridge",
-            "snakebridge-wire",
-            "snakebridge-testkit",
-            "snakebridge-bench",
-        ],
+        &["snakebridge", "snakebridge-wire", "snakebridge-testkit", "snakebridge-bench"],
     ),
     (
         "rustix",
         "pipes, poll, sockets, signals and the user's id, without unsafe code of our own",
         &["snakebridge", "snakebridge-worker", "snakebridge-bench"],
     ),
-    (
-        "clap",
-        "command lines",
-        &[
-            "snakebridge-cli",
-            "snakebridge-testkit",
-            "snakebridge-bench",
-        ],
-    ),
+    ("clap", "command lines", &["snakebridge-cli", "snakebridge-testkit", "snakebridge-bench"]),
     (
         "serde_json",
         "JSON on the command line, in cases, vectors and reports, and from cargo",
@@ -59,21 +40,9 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
             "xtask",
         ],
     ),
-    (
-        "criterion",
-        "benchmarks of the codec",
-        &["snakebridge-wire", "snakebridge-bench"],
-    ),
-    (
-        "insta",
-        "tests of texts that people read",
-        &["snakebridge", "snakebridge-cli"],
-    ),
-    (
-        "proptest",
-        "tests with made-up input",
-        &["snakebridge", "snakebridge-wire"],
-    ),
+    ("criterion", "benchmarks of the codec", &["snakebridge-wire", "snakebridge-bench"]),
+    ("insta", "tests of texts that people read", &["snakebridge", "snakebridge-cli"]),
+    ("proptest", "tests with made-up input", &["snakebridge", "snakebridge-wire"]),
     (
         "tempfile",
         "folders for tests",
@@ -85,11 +54,7 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
             "snakebridge-bench",
         ],
     ),
-    (
-        "trybuild",
-        "tests of what must not compile",
-        &["snakebridge"],
-    ),
+    ("trybuild", "tests of what must not compile", &["snakebridge"]),
 ];
 
 /// All that the library is built from, on whichever system, and why.
@@ -101,10 +66,7 @@ const TREE: &[(&str, &str)] = &[
     ("rustix", "system calls without unsafe code of our own"),
     ("bitflags", "of rustix: flags of system calls"),
     ("linux-raw-sys", "of rustix: the numbers of Linux"),
-    (
-        "libc",
-        "of rustix: system calls where it has none of its own",
-    ),
+    ("libc", "of rustix: system calls where it has none of its own"),
     ("errno", "of rustix: error numbers, on the same systems"),
 ];
 
@@ -118,10 +80,7 @@ pub(crate) fn edges(workspace: &Workspace) -> Problems {
         };
         for dependency in package.dependencies.iter().filter(|found| found.is_ours) {
             if !allowed.contains(&dependency.name.as_str()) {
-                problems.push(format!(
-                    "{} must not depend on {}",
-                    package.name, dependency.name
-                ));
+                problems.push(format!("{} must not depend on {}", package.name, dependency.name));
             }
         }
     }
@@ -164,7 +123,5 @@ pub(crate) fn list(workspace: &Workspace) -> Result {
 }
 
 fn reason(name: &str) -> Option<&'static str> {
-    TREE.iter()
-        .find(|(listed, _)| *listed == name)
-        .map(|(_, reason)| *reason)
+    TREE.iter().find(|(listed, _)| *listed == name).map(|(_, reason)| *reason)
 }

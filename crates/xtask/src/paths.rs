@@ -23,9 +23,7 @@ pub(crate) fn check(files: &[File]) -> Problems {
 fn is_of_one_machine(line: &str) -> bool {
     let homes = rests(line, concat!("/", "home", "/"));
     let mut people = homes.map(|rest| rest.split(|c: char| !is_part_of_name(c)).next());
-    MACHINE
-        .iter()
-        .any(|folder| rests(line, folder).any(|rest| !rest.starts_with(is_part_of_name)))
+    MACHINE.iter().any(|folder| rests(line, folder).any(|rest| !rest.starts_with(is_part_of_name)))
         || people.any(|person| person.is_some_and(|p| !p.is_empty() && !MADE_UP.contains(&p)))
 }
 
@@ -48,19 +46,9 @@ mod tests {
     fn what_is_of_one_machine() {
         let slash = "/";
         for path in ["root/x", "work", "work/a", "home/someone/x", "home/b"] {
-            assert!(
-                is_of_one_machine(&format!("cd \"{slash}{path}\"")),
-                "{path}"
-            );
+            assert!(is_of_one_machine(&format!("cd \"{slash}{path}\"")), "{path}");
         }
-        for path in [
-            "rooted/x",
-            "works",
-            "home/ada/x",
-            "home/user",
-            "home/{name}",
-            "tmp/work",
-        ] {
+        for path in ["rooted/x", "works", "home/ada/x", "home/user", "home/{name}", "tmp/work"] {
             assert!(!is_of_one_machine(&format!("cd {slash}{path}")), "{path}");
         }
     }

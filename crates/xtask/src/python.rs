@@ -12,11 +12,8 @@ const TOOLS: &[&str] = &["ruff==0.17.6", "mypy==2.4.1"];
 /// Runs ruff and mypy on the worker and its tests.
 pub(crate) fn lint(workspace: &Workspace) -> Result {
     let bin = tools(&workspace.root.join(".tools/python"))?;
-    for (tool, args) in [
-        ("ruff", &["check"][..]),
-        ("ruff", &["format", "--check"]),
-        ("mypy", &[]),
-    ] {
+    for (tool, args) in [("ruff", &["check"][..]), ("ruff", &["format", "--check"]), ("mypy", &[])]
+    {
         println!("{tool} {}", args.join(" "));
         let status = Command::new(bin.join(tool))
             .args(args)
@@ -37,17 +34,9 @@ fn tools(environment: &Path) -> Result<PathBuf> {
     if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(bin);
     }
-    println!(
-        "installing {} in {}",
-        TOOLS.join(", "),
-        environment.display()
-    );
-    run(Command::new("python3")
-        .args(["-m", "venv", "--clear"])
-        .arg(environment))?;
-    run(Command::new(bin.join("python"))
-        .args(["-m", "pip", "install", "--quiet"])
-        .args(TOOLS))?;
+    println!("installing {} in {}", TOOLS.join(", "), environment.display());
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(environment))?;
+    run(Command::new(bin.join("python")).args(["-m", "pip", "install", "--quiet"]).args(TOOLS))?;
     std::fs::write(stamp, wanted)?;
     Ok(bin)
 }
@@ -66,7 +55,5 @@ pub(crate) fn check_vectors(workspace: &Workspace) -> Result<Problems> {
         return Ok(Problems::new());
     }
     let said = String::from_utf8_lossy(&tests.stderr).into_owned();
-    Ok(vec![format!(
-        "they are out of date; write them anew with `tests/make_vectors.py`:\n{said}"
-    )])
+    Ok(vec![format!("they are out of date; write them anew with `tests/make_vectors.py`:\n{said}")])
 }

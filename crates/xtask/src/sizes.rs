@@ -32,12 +32,10 @@ pub(crate) fn check(files: &[File]) -> Problems {
         };
         let exception = EXCEPTIONS.iter().find(|(listed, _)| listed == name);
         match (lines > TOO_LARGE, exception) {
-            (true, None) => problems.push(format!(
-                "{name} has {lines} lines of code, and {TOO_LARGE} is the limit"
-            )),
-            (false, Some(_)) => problems.push(format!(
-                "{name} has {lines} lines of code, and needs no exception any more"
-            )),
+            (true, None) => problems
+                .push(format!("{name} has {lines} lines of code, and {TOO_LARGE} is the limit")),
+            (false, Some(_)) => problems
+                .push(format!("{name} has {lines} lines of code, and needs no exception any more")),
             (true, Some((_, reason))) => println!("note: {name} has {lines} lines ({reason})"),
             (false, None) if lines > LARGE => println!("note: {name} has {lines} lines of code"),
             (false, None) => {}

@@ -43,23 +43,12 @@ impl Workspace {
         let args = ["metadata", "--no-deps", "--format-version", "1", "--locked"];
         let metadata: Value = serde_json::from_str(&run(&mut cargo(&args))?)?;
         let packages = items(&metadata["packages"]).map(Package::read).collect();
-        Ok(Self {
-            root: text(&metadata["workspace_root"]).into(),
-            packages,
-        })
+        Ok(Self { root: text(&metadata["workspace_root"]).into(), packages })
     }
 
     /// All that a crate is built from on this system, itself not included, with versions.
     pub(crate) fn tree(&self, package: &str) -> Result<Vec<(String, String)>> {
-        let args = [
-            "tree",
-            "--locked",
-            "--edges",
-            "normal,build",
-            "--prefix",
-            "none",
-            "--package",
-        ];
+        let args = ["tree", "--locked", "--edges", "normal,build", "--prefix", "none", "--package"];
         let listing = run(cargo(&args).arg(package).current_dir(&self.root))?;
         let mut found: Vec<(String, String)> = listing
             .lines()
@@ -76,9 +65,7 @@ impl Workspace {
     }
 
     pub(crate) fn files(&self) -> Result<Vec<File>> {
-        let listing = run(Command::new("git")
-            .args(["ls-files", "-z"])
-            .current_dir(&self.root))?;
+        let listing = run(Command::new("git").args(["ls-files", "-z"]).current_dir(&self.root))?;
         let names = listing.split('\0').filter(|name| !name.is_empty());
         let files = names.map(|name| File {
             name: name.to_owned(),
@@ -88,8 +75,7 @@ impl Workspace {
     }
 
     pub(crate) fn python_folder(&self) -> PathBuf {
-        self.root
-            .join(Path::new("crates/snakebridge-worker/python"))
+        self.root.join(Path::new("crates/snakebridge-worker/python"))
     }
 }
 
@@ -99,10 +85,7 @@ impl Package {
             name: text(&dependency["name"]),
             is_ours: dependency["path"].is_string(),
         });
-        Self {
-            name: text(&package["name"]),
-            dependencies: dependencies.collect(),
-        }
+        Self { name: text(&package["name"]), dependencies: dependencies.collect() }
     }
 }
 

@@ -11,7 +11,6 @@ careful mode: a copy made step by step, with refs where values end.
 from __future__ import annotations
 
 import sys
-from io import BytesIO
 
 from . import markers
 from .codec import PICKLE_PROTOCOL, Pickler, dumps
@@ -47,14 +46,25 @@ class ResultPickler(Pickler):
         return convert(self, obj)
 
 
+class _Sink:
+    """Where the pickler writes: it hands over what it has in a few pieces."""
+
+    def __init__(self, chunks: list[bytes]) -> None:
+        self.write = chunks.append
+
+
 class Encoder:
     """Encodes results of one worker."""
 
     def __init__(self, sessions: Sessions) -> None:
         self.sessions = sessions
+        # One pickler serves all results: making one costs more than a small result does.
+        self._chunks: list[bytes] = []
+        self._pickler = ResultPickler(_Sink(self._chunks), PICKLE_PROTOCOL)
+        self._pickler.sessions = sessions
+        self._pickler.session = 0
         # Refs made for the last result, in case it has to be encoded again.
-        self._session = 0
-        self._made: list[int] = []
+        self._pickler.made = []
 
     def is_value(self, obj: Any) -> bool:
         """Whether a result is copied; otherwise it is a ref as a whole."""
@@ -66,13 +76,16 @@ class Encoder:
 
     def fast(self, session: int, obj: Any) -> bytes:
         """The result as a value, by the C pickler. Raises whatever goes wrong."""
-        made: list[int] = []
-        self._session, self._made = session, made
-        buffer = BytesIO()
-        pickler = ResultPickler(buffer, PICKLE_PROTOCOL)
-        pickler.sessions, pickler.session, pickler.made = self.sessions, session, made
-        pickler.dump(obj)
-        return buffer.getvalue()
+        pickler, chunks = self._pickler, self._chunks
+        pickler.session = session
+        if pickler.made:
+            pickler.made = []
+        try:
+            pickler.dump(obj)
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        finally:
+            chunks.clear()
+            pickler.clear_memo()
 
     def careful(self, session: int, obj: Any) -> bytes:
         """The result as a value again, with refs where the fast way failed."""
@@ -81,10 +94,10 @@ class Encoder:
 
     def forget(self) -> None:
         """Drops the refs that were made for the last result."""
-        table = self.sessions.table(self._session)
-        for ref_id in self._made:
+        table = self.sessions.table(self._pickler.session)
+        for ref_id in self._pickler.made:
             table.pop(ref_id, None)
-        self._made = []
+        self._pickler.made = []
 
     def ref(self, session: int, obj: Any) -> bytes:
         """The result as a ref, whatever it is."""
