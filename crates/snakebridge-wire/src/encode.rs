@@ -19,6 +19,8 @@ pub struct Encoder {
     markers: [Option<u32>; Marker::ALL.len()],
     memo_len: u32,
     has_refs: bool,
+    /// Nothing is put into the memo.
+    forgetful: bool,
 }
 
 impl Encoder {
@@ -34,6 +36,21 @@ impl Encoder {
     /// The type's own `Serialize` failed, or the value is nested too deeply.
     pub fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
         value.serialize(Serializer::new(self))
+    }
+
+    /// Writes one value without the memo, so that a fragment can still be
+    /// [spliced](Self::splice) in after it.
+    ///
+    /// # Errors
+    /// As for [`value`](Self::value).
+    pub fn value_before_splice<T: Serialize + ?Sized>(
+        &mut self,
+        value: &T,
+    ) -> Result<(), EncodeError> {
+        self.forgetful = true;
+        let done = self.value(value);
+        self.forgetful = false;
+        done
     }
 
     /// Opens a tuple; [`end_tuple`](Self::end_tuple) closes it over all values written since.
@@ -158,6 +175,9 @@ impl Encoder {
 
     /// Writes a text that is likely to come again: a key of a dict, a field of a struct.
     pub(crate) fn key(&mut self, text: &str) {
+        if self.forgetful {
+            return self.str(text);
+        }
         match self.keys.find(text, &self.out) {
             Found::At(memo) => self.fetch(memo),
             Found::Free(slot) => {
@@ -176,6 +196,9 @@ impl Encoder {
         self.str(MARKER_MODULE);
         self.str(marker.name());
         self.out.push(op::STACK_GLOBAL);
+        if self.forgetful {
+            return;
+        }
         self.markers[marker as usize] = Some(self.memo_len);
         self.memoize();
     }

@@ -144,7 +144,7 @@ impl Bridge {
     where
         R: DeserializeOwned + 'static,
     {
-        self.draft(Kind::Method).item("the value", &value).member(name).args(args).finish()
+        self.draft(Kind::Method).receiver(&value).member(name).args(args).finish()
     }
 
     /// Reads an attribute of a value; see [`method`](Self::method).
@@ -152,7 +152,7 @@ impl Bridge {
     where
         R: DeserializeOwned + 'static,
     {
-        self.draft(Kind::Attr).item("the value", &value).member(name).finish()
+        self.draft(Kind::Attr).receiver(&value).member(name).finish()
     }
 
     /// A handle of the same bridge with other defaults, in the same session. What `options` says

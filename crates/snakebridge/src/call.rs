@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use snakebridge_pool::WorkerKey;
 use snakebridge_wire::frame::{HEADER_LEN, flags};
-use snakebridge_wire::{Encoder, Header, Kind};
+use snakebridge_wire::{EncodeError, Encoder, Header, Kind};
 
 use crate::args::IntoArgs;
 use crate::bridge::Home;
@@ -243,6 +243,14 @@ impl Draft {
         self
     }
 
+    /// Adds the value on which a method or an attribute is looked up.
+    pub(crate) fn receiver(mut self, value: &(impl serde::Serialize + ?Sized)) -> Self {
+        let encoder = &mut self.encoder;
+        let (done, refs) = crate::scope::encoding(|| encoder.value_before_splice(value));
+        self.note("the value", done, refs);
+        self
+    }
+
     pub(crate) fn member(mut self, name: &str) -> Self {
         let name = self.text(name);
         self.call.named = Named::Member(name);
@@ -258,12 +266,16 @@ impl Draft {
     pub(crate) fn item(mut self, what: &str, value: &(impl serde::Serialize + ?Sized)) -> Self {
         let encoder = &mut self.encoder;
         let (done, refs) = crate::scope::encoding(|| encoder.value(value));
+        self.note(what, done, refs);
+        self
+    }
+
+    fn note(&mut self, what: &str, done: Result<(), EncodeError>, refs: Vec<Ref>) {
         self.call.refs.extend(refs);
         if let Err(error) = done {
             let message = format!("{what} cannot be sent: {error}");
             self.call.error.get_or_insert_with(|| Error::new(ErrorKind::Encode, message));
         }
-        self
     }
 
     pub(crate) fn args(mut self, args: impl IntoArgs) -> Self {

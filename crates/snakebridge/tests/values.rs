@@ -346,6 +346,21 @@ fn values_in_other_formats() {
 }
 
 #[test]
+fn methods_of_values_with_arguments_of_every_form() {
+    let py = shared();
+    let dict = Value::from(Dict::from([("name", 1), ("other", 2)]));
+    let args = snakebridge::Args::new().arg("name").arg(&dict);
+    assert_eq!(py.method::<i64>(&dict, "get", args).wait().unwrap(), 1);
+    let other = Value::from(Dict::from([("name", "x")]));
+    let args = snakebridge::args![&other, more = &other];
+    py.method::<()>(&dict, "update", args).wait().unwrap();
+    let date = Date::new(2024, 2, 29).unwrap();
+    let moved: Date = py.method(date, "replace", snakebridge::args![year = 2028]).wait().unwrap();
+    assert_eq!(moved.year(), 2028);
+    assert_eq!(py.attr::<i32>(date, "month").wait().unwrap(), 2);
+}
+
+#[test]
 fn a_serialize_that_makes_calls_itself() {
     struct Lazy;
     impl Serialize for Lazy {

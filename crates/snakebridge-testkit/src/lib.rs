@@ -1,0 +1,12 @@
+//! Runs conformance cases: steps in JSON, with what must come of them, the same for every library
+//! of this kind. The format is described in `cases/README.md`.
+
+#![forbid(unsafe_code)]
+
+pub mod case;
+mod check;
+mod run;
+mod skip;
+mod value;
+
+pub use run::{Report, Settings, run};

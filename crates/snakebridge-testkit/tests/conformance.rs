@@ -1,0 +1,29 @@
+//! All cases that come with the project, on the Python that is found first.
+
+use std::path::Path;
+
+use snakebridge_testkit::{Settings, case::Suite, run};
+
+fn check(name: &str, least: usize) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases").join(name);
+    let suite: Suite = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let report = run(&suite, &Settings::default()).unwrap();
+    assert_eq!(report.failed, [], "{name}");
+    let passed = report.passed.len();
+    assert!(passed >= least, "only {passed} cases of {name} ran: {:?}", report.skipped);
+}
+
+#[test]
+fn seed() {
+    check("seed.json", 44);
+}
+
+#[test]
+fn core() {
+    check("core.json", 190);
+}
+
+#[test]
+fn numpy_and_pandas() {
+    check("numpy_pandas.json", 0);
+}
