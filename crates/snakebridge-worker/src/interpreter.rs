@@ -213,8 +213,13 @@ pub fn search(wanted: Option<&Wanted>, around: &Surroundings) -> Vec<Candidate> 
     }
     let mut seen = Vec::new();
     out.retain(|candidate| {
-        let new = !seen.contains(&candidate.path);
-        seen.push(candidate.path.clone());
+        // One folder may have two names, as `/bin` and `/usr/bin`. What a file links to does not
+        // count: the interpreter of an environment is mostly a link to another one.
+        let path = &candidate.path;
+        let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+        let place = folder.unwrap_or_default().join(path.file_name().unwrap_or_default());
+        let new = !seen.contains(&place);
+        seen.push(place);
         new
     });
     out

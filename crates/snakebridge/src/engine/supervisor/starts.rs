@@ -220,7 +220,13 @@ fn cannot_run(error: &std::io::Error) -> String {
 }
 
 fn ended_early(loss: &Loss) -> String {
-    let said = loss.stderr.lines().last().unwrap_or_default();
+    // A traceback ends with what it is about; other programs begin with it.
+    let mut lines = loss.stderr.lines().map(str::trim).filter(|line| !line.is_empty());
+    let said = match loss.stderr.contains("Traceback (most recent call last)") {
+        true => lines.next_back(),
+        false => lines.next(),
+    };
+    let said = said.unwrap_or_default();
     match said {
         "" => format!("{} before it was ready", loss.describe()),
         said => format!("{} before it was ready, saying `{said}`", loss.describe()),
