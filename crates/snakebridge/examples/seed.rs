@@ -1,7 +1,7 @@
 //! The examples of the document that started the project, in its order and with its names.
 //!
-//! What it shows of pools, helpers and generated wrappers is missing here as long as the library
-//! does not have them. Run it with `cargo run --release --example seed`.
+//! What it shows of helpers and generated wrappers is missing here as long as the library does not
+//! have them. Run it with `cargo run --release --example seed`.
 
 #![expect(clippy::print_stdout, reason = "it says what it has done")]
 #![expect(clippy::unwrap_used, reason = "a failure here is a failure of the example")]
@@ -11,7 +11,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use snakebridge::{Affinity, Bridge, Bytes, CallOptions, ErrorKind, Ref, Result, Value, args};
+use snakebridge::{
+    Affinity, Bridge, Bytes, CallOptions, ErrorKind, Pool, Ref, Result, Value, args,
+};
 
 /// Where `heavy_module` is.
 const MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/python");
@@ -29,6 +31,7 @@ const EXAMPLES: &[(&str, Example)] = &[
     ("session_id", session_id),
     ("timeout", timeout),
     ("affinity", affinity),
+    ("pool_name", pool_name),
     ("idempotent", idempotent),
     ("When to Use Universal FFI", when_to_use_it),
     ("Working with Python Objects", python_objects),
@@ -39,7 +42,8 @@ const EXAMPLES: &[(&str, Example)] = &[
 ];
 
 fn main() -> Result<()> {
-    let py = Bridge::builder().module_path(MODULES).build()?;
+    let gpu_pool = Pool::new().module_path(MODULES).workers_between(0, 1);
+    let py = Bridge::builder().module_path(MODULES).pool("gpu_pool", gpu_pool).build()?;
     for (name, example) in EXAMPLES {
         example(&py)?;
         println!("{name}: ok");
@@ -134,16 +138,18 @@ fn runtime_options(py: &Bridge) -> Result<()> {
         .session("my_session")
         .timeout(Duration::from_secs(30))
         .affinity(Affinity::StrictQueue)
+        .pool("gpu_pool")
         .idempotent(true)
         .wait()?;
     assert_eq!(root, 4.0);
 
-    let patient = py.with(CallOptions::new().timeout(Duration::from_secs(600)));
-    let scores = [1, 2, 3];
-    let mean: i64 = patient.call("statistics", "mean", (scores,)).wait()?;
+    let limit = Duration::from_secs(600);
+    let defaults = py.with(CallOptions::new().pool("gpu_pool").timeout(limit));
+    let scores = vec![1, 2, 3];
+    let mean: i64 = defaults.call("statistics", "mean", (&scores,)).wait()?;
     assert_eq!(mean, 2);
     if has_numpy(py) {
-        let mean: f64 = patient.call("numpy", "mean", (scores,)).wait()?;
+        let mean: f64 = defaults.call("numpy", "mean", (&scores,)).wait()?;
         assert_eq!(mean, 2.0);
     }
     Ok(())
@@ -151,10 +157,10 @@ fn runtime_options(py: &Bridge) -> Result<()> {
 
 fn session_id(py: &Bridge) -> Result<()> {
     if has_numpy(py) {
-        let array: Ref = py.call("numpy", "array", ([1, 2, 3],)).session("shared").wait()?;
+        let array: Ref = py.call("numpy", "array", (vec![1, 2, 3],)).session("shared").wait()?;
         assert_eq!(array.session_id(), "shared");
     }
-    let deque: Ref = py.call("collections", "deque", ([1, 2, 3],)).session("shared").wait()?;
+    let deque: Ref = py.call("collections", "deque", (vec![1, 2, 3],)).session("shared").wait()?;
     assert_eq!(deque.session_id(), "shared");
     // Refs of one session are of no use in another.
     let error = py.call::<usize>("builtins", "len", (&deque,)).wait().unwrap_err();
@@ -163,7 +169,7 @@ fn session_id(py: &Bridge) -> Result<()> {
 }
 
 fn timeout(py: &Bridge) -> Result<()> {
-    let data = [1, 2, 3];
+    let data = vec![1, 2, 3];
     let limit = Duration::from_secs(120);
     let sum: i64 = py.call("heavy_module", "compute", (data,)).timeout(limit).wait()?;
     assert_eq!(sum, 6);
@@ -171,9 +177,18 @@ fn timeout(py: &Bridge) -> Result<()> {
 }
 
 fn affinity(py: &Bridge) -> Result<()> {
-    let model: Ref = py.call("heavy_module", "Model", ([1, 2, 3],)).wait()?;
+    let model: Ref = py.call("heavy_module", "Model", (vec![1, 2, 3],)).wait()?;
     let sum: i64 = model.method("compute", ()).affinity(Affinity::StrictQueue).wait()?;
     assert_eq!(sum, 6);
+    Ok(())
+}
+
+fn pool_name(py: &Bridge) -> Result<()> {
+    let data = vec![1.5, 2.5];
+    let tensor: Ref = py.call("array", "array", ("d", &data)).pool("gpu_pool").wait()?;
+    // Calls on a ref go to its pool.
+    let same: Vec<f64> = tensor.method("tolist", ()).wait()?;
+    assert_eq!(same, data);
     Ok(())
 }
 

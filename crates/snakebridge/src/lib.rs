@@ -50,6 +50,8 @@ mod engine;
 pub mod error;
 mod exchange;
 mod global;
+#[cfg(doctest)]
+mod guide;
 mod options;
 mod pool;
 mod refs;

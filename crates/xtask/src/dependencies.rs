@@ -6,11 +6,18 @@ use crate::{Problems, Result};
 /// Of our crates, those that each may depend on. Everything else sits on top of `snakebridge`.
 const EDGES: &[(&str, &[&str])] = &[
     ("snakebridge-wire", &[]),
+    ("snakebridge-pool", &[]),
     ("snakebridge-worker", &[]),
-    ("snakebridge", &["snakebridge-wire", "snakebridge-worker"]),
+    ("snakebridge", &["snakebridge-wire", "snakebridge-pool", "snakebridge-worker"]),
     ("snakebridge-cli", &["snakebridge"]),
-    ("snakebridge-testkit", &["snakebridge", "snakebridge-wire", "snakebridge-worker"]),
-    ("snakebridge-bench", &["snakebridge", "snakebridge-wire", "snakebridge-worker"]),
+    (
+        "snakebridge-testkit",
+        &["snakebridge", "snakebridge-wire", "snakebridge-pool", "snakebridge-worker"],
+    ),
+    (
+        "snakebridge-bench",
+        &["snakebridge", "snakebridge-wire", "snakebridge-pool", "snakebridge-worker"],
+    ),
     ("xtask", &[]),
 ];
 
@@ -60,6 +67,7 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
 /// All that the library is built from, on whichever system, and why.
 const TREE: &[(&str, &str)] = &[
     ("snakebridge-wire", "ours: frames and values"),
+    ("snakebridge-pool", "ours: the scheduler"),
     ("snakebridge-worker", "ours: the Python side"),
     ("serde", "typed arguments and results"),
     ("serde_core", "serde's traits, without its macros"),

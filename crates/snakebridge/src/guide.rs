@@ -1,0 +1,21 @@
+//! The documents for users, so that their examples are tested.
+
+/// The way in.
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
+/// From nothing to a program.
+#[doc = include_str!("../../../docs/guide/getting-started.md")]
+struct GettingStarted;
+
+/// How values travel.
+#[doc = include_str!("../../../docs/guide/values.md")]
+struct Values;
+
+/// What goes wrong.
+#[doc = include_str!("../../../docs/guide/errors.md")]
+struct Errors;
+
+/// Objects that stay in Python.
+#[doc = include_str!("../../../docs/guide/sessions-and-refs.md")]
+struct SessionsAndRefs;
