@@ -21,9 +21,7 @@ fn measure(cores: Cores, setup: &Setup, report: &mut Report) -> Result<()> {
     let mut over_pipes = Echo::over_pipes()?;
     let mut over_socketpair = Echo::over_socketpair()?;
     let py = setup.bridge().build()?;
-    let path: Ref = py
-        .call("pathlib", "PurePosixPath", ("/tmp/example.txt",))
-        .wait()?;
+    let path: Ref = py.call("pathlib", "PurePosixPath", ("/tmp/example.txt",)).wait()?;
     let call = || expect(py.call("math", "sqrt", (16,)).wait()?, 4.0);
     let method = || expect(path.method("is_absolute", ()).wait()?, true);
 

@@ -26,11 +26,7 @@ impl Echo {
     pub(crate) fn over_pipes() -> io::Result<Self> {
         let (child_reader, writer) = io::pipe()?;
         let (reader, child_writer) = io::pipe()?;
-        Self::start(
-            [child_reader.into(), child_writer.into()],
-            writer.into(),
-            reader.into(),
-        )
+        Self::start([child_reader.into(), child_writer.into()], writer.into(), reader.into())
     }
 
     /// An echo at the end of a Unix socketpair.
@@ -53,12 +49,7 @@ impl Echo {
             .stdin(Stdio::from(stdin))
             .stdout(Stdio::from(stdout))
             .spawn()?;
-        Ok(Self {
-            child,
-            writer: writer.into(),
-            reader: reader.into(),
-            message: [7; MESSAGE],
-        })
+        Ok(Self { child, writer: writer.into(), reader: reader.into(), message: [7; MESSAGE] })
     }
 }
 

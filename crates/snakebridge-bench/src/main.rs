@@ -119,9 +119,7 @@ impl Setup {
     /// Settings for a bridge on the Python of this run. Its bytecode is kept, whatever the
     /// program's own environment says about that.
     fn bridge(&self) -> BridgeBuilder {
-        Bridge::builder()
-            .python(self.python.to_string_lossy())
-            .env_remove(NO_BYTECODE)
+        Bridge::builder().python(self.python.to_string_lossy()).env_remove(NO_BYTECODE)
     }
 
     /// How often to measure, in a quick run and in a full one.
@@ -130,17 +128,11 @@ impl Setup {
     }
 }
 
-#[expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "it is what the program is for"
-)]
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "it is what the program is for")]
 fn main() -> ExitCode {
     let options = Options::parse();
     let done = match options.echo {
-        true => floors::echo()
-            .map(|()| Report::default())
-            .map_err(Into::into),
+        true => floors::echo().map(|()| Report::default()).map_err(Into::into),
         false => measure(&options).inspect(|report| match options.json {
             true => println!("{}", report.to_json()),
             false => print!("{report}"),
@@ -162,10 +154,7 @@ fn measure(options: &Options) -> Result<Report> {
     report.fact("python_version", setup.version.as_str());
     report.fact("cores", available_parallelism()?.get());
     for (group, run) in [
-        (
-            Group::Calls,
-            calls::run as fn(&Setup, &mut Report) -> Result<()>,
-        ),
+        (Group::Calls, calls::run as fn(&Setup, &mut Report) -> Result<()>),
         (Group::Records, records::run),
         (Group::Start, start::run),
         (Group::Memory, memory::run),

@@ -54,12 +54,6 @@ pub fn children() -> io::Result<Vec<u32>> {
 fn field(path: &str, name: &str) -> io::Result<u64> {
     let text = fs::read_to_string(path)?;
     text.lines()
-        .find_map(|line| {
-            line.strip_prefix(name)?
-                .split_whitespace()
-                .next()?
-                .parse()
-                .ok()
-        })
+        .find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
         .ok_or_else(|| io::Error::other(format!("no {name} in {path}")))
 }

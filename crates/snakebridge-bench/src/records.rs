@@ -67,12 +67,7 @@ pub(crate) fn run(setup: &Setup, report: &mut Report) -> Result<()> {
         report.number(cores.name("records_len_ms"), lens.p50_ms());
         report.number(cores.name("records_echo_ms"), echoes.p50_ms());
         report.number(cores.name("records_pickle_floor_ms"), floors.p50_ms());
-        cores.ratio(
-            report,
-            "records_echo_over_pickle_floor",
-            echoes.over(&floors),
-            2.5,
-        );
+        cores.ratio(report, "records_echo_over_pickle_floor", echoes.over(&floors), 2.5);
     }
     Ok(())
 }

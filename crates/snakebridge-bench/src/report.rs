@@ -41,18 +41,15 @@ impl Report {
             .clone()
             .filter_map(|figure| Some((figure.name.clone(), rounded(figure.bar?))))
             .collect();
-        let mut out: Map<String, Value> = figures
-            .map(|figure| (figure.name.clone(), figure.value.clone()))
-            .collect();
+        let mut out: Map<String, Value> =
+            figures.map(|figure| (figure.name.clone(), figure.value.clone())).collect();
         out.insert("bars".to_owned(), bars.into());
         out.into()
     }
 
     /// Whether all bars are held, of those that were measured.
     pub(crate) fn is_ok(&self) -> bool {
-        self.figures
-            .iter()
-            .all(|figure| figure.is_ok() != Some(false))
+        self.figures.iter().all(|figure| figure.is_ok() != Some(false))
     }
 
     fn add(&mut self, name: String, value: Value, bar: Option<f64>) {
@@ -71,12 +68,7 @@ impl Figure {
 /// A table for people: name, value, bar, and whether it is held.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self
-            .figures
-            .iter()
-            .map(|figure| figure.name.len())
-            .max()
-            .unwrap_or(0);
+        let width = self.figures.iter().map(|figure| figure.name.len()).max().unwrap_or(0);
         for figure in &self.figures {
             let value = match &figure.value {
                 Value::String(text) => text.clone(),

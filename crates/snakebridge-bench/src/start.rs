@@ -42,10 +42,7 @@ fn from_nothing(series: &mut Series, setup: &Setup) -> Result<()> {
 
 /// Starts Python, to do nothing, and waits for its end.
 fn plain(python: &Path) -> Result<()> {
-    let status = Command::new(python)
-        .args(["-I", "-c", "pass"])
-        .stdin(Stdio::null())
-        .status()?;
+    let status = Command::new(python).args(["-I", "-c", "pass"]).stdin(Stdio::null()).status()?;
     match status.success() {
         true => Ok(()),
         false => Err(format!("Python ended with {status}").into()),

@@ -99,10 +99,7 @@ mod tests {
     #[test]
     fn percentiles_are_values_that_were_measured() {
         let values: Vec<f64> = (0..100).rev().map(f64::from).collect();
-        assert_eq!(
-            (percentile(&values, 50), percentile(&values, 99)),
-            (50.0, 99.0)
-        );
+        assert_eq!((percentile(&values, 50), percentile(&values, 99)), (50.0, 99.0));
         assert_eq!(median(&[3.0]), 3.0);
         assert!(median(&[]).is_nan());
     }

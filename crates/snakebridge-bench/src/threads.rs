@@ -16,10 +16,7 @@ pub(crate) fn run(setup: &Setup, report: &mut Report) -> Result<()> {
         let start = Instant::now();
         let right = all_right(&py, threads, calls / threads)?;
         let rate = (calls as f64) / start.elapsed().as_secs_f64();
-        report.number(
-            format!("calls_per_s_{workers}_workers_{threads}_threads"),
-            rate,
-        );
+        report.number(format!("calls_per_s_{workers}_workers_{threads}_threads"), rate);
         if (workers, threads) == (2, 8) {
             report.fact("threads8_ok", right);
         }

@@ -86,10 +86,7 @@ impl Levels {
 
     fn assert_flat_since(&self, before: &Self) {
         assert_eq!(self.alive, before.alive, "{self:?}, before {before:?}");
-        assert_eq!(
-            self.descriptors, before.descriptors,
-            "{self:?}, before {before:?}"
-        );
+        assert_eq!(self.descriptors, before.descriptors, "{self:?}, before {before:?}");
         assert_eq!(self.threads, before.threads, "{self:?}, before {before:?}");
         let flat = self.host_kb <= before.host_kb + SLACK_KB
             && self.worker_kb <= before.worker_kb + SLACK_KB
@@ -107,10 +104,7 @@ fn alone() -> MutexGuard<'static, ()> {
 fn bridge() -> (Bridge, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("soak.py"), FIXTURE).unwrap();
-    let py = Bridge::builder()
-        .module_path(folder.path())
-        .build()
-        .unwrap();
+    let py = Bridge::builder().module_path(folder.path()).build().unwrap();
     // A short time limit must not be used up by the start.
     py.ready().unwrap();
     (py, folder)
@@ -141,9 +135,8 @@ fn soak(count: u64, mut once: impl FnMut(&Bridge, u64)) {
 fn calls_leave_nothing() {
     soak(scaled(50_000), |py, number| {
         let text = format!("call {number}");
-        let found: (String, Vec<u64>) = py
-            .call("builtins", "max", ([(&text, [number; 3])],))
-            .unwrap();
+        let found: (String, Vec<u64>) =
+            py.call("builtins", "max", ([(&text, [number; 3])],)).unwrap();
         assert_eq!(found, (text, vec![number; 3]));
     });
 }
@@ -177,10 +170,7 @@ fn sessions_leave_nothing() {
 #[test]
 fn exceptions_leave_nothing() {
     soak(scaled(5_000), |py, number| {
-        let error = py
-            .call::<u64>("soak", "fail", (number,))
-            .wait()
-            .unwrap_err();
+        let error = py.call::<u64>("soak", "fail", (number,)).wait().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Python, "{error:?}");
     });
 }
@@ -217,9 +207,6 @@ fn bridges_leave_nothing() {
         }
     }
     let (before, after) = (before.unwrap(), here());
-    assert!(
-        after.0 <= before.0 + SLACK_KB,
-        "{after:?}, before {before:?}"
-    );
+    assert!(after.0 <= before.0 + SLACK_KB, "{after:?}, before {before:?}");
     assert_eq!((after.1, after.2), (before.1, before.2));
 }

@@ -235,6 +235,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "reads better below")]
     fn holds(expect: Json, got: Value) -> bool {
         check(&expect, &Outcome::Value(got), &mut Env::new()).is_ok()
     }

@@ -141,6 +141,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "reads better below")]
     fn value(json: Json) -> Value {
         decode(&json, &Env::new()).unwrap()
     }

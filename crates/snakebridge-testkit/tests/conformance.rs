@@ -1,5 +1,7 @@
 //! All cases that come with the project, on the Python that is found first.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use std::path::Path;
 
 use snakebridge_testkit::{Settings, case::Suite, run};

@@ -54,10 +54,7 @@ struct Pickler {
 impl Pickler {
     /// A list, which is what all values here are: in batches of a thousand.
     fn list<T>(items: &[T], item: impl Fn(&mut Self, &T)) -> Vec<u8> {
-        let mut pickler = Self {
-            out: b"\x80\x05]".to_vec(),
-            memo: 0,
-        };
+        let mut pickler = Self { out: b"\x80\x05]".to_vec(), memo: 0 };
         pickler.memoize();
         for batch in items.chunks(1000) {
             pickler.out.push(b'(');
@@ -158,12 +155,7 @@ fn values(criterion: &mut Criterion) {
 
 /// What a small call does with bytes: the request written, the reply cut out and read.
 fn call(criterion: &mut Criterion) {
-    let header = |kind, len: usize| Header {
-        kind,
-        flags: 0,
-        session: 1,
-        len: len as u64,
-    };
+    let header = |kind, len: usize| Header { kind, flags: 0, session: 1, len: len as u64 };
     let mut group = criterion.benchmark_group("call");
     group.bench_function("request", |b| {
         b.iter(|| {

@@ -47,6 +47,8 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
             "xtask",
         ],
     ),
+    ("base64", "bytes in conformance cases", &["snakebridge-testkit"]),
+    ("regex", "patterns in conformance cases", &["snakebridge-testkit"]),
     ("criterion", "benchmarks of the codec", &["snakebridge-wire", "snakebridge-bench"]),
     ("insta", "tests of texts that people read", &["snakebridge", "snakebridge-cli"]),
     ("proptest", "tests with made-up input", &["snakebridge", "snakebridge-wire"]),
