@@ -90,7 +90,8 @@ impl<R> Call<R> {
         self
     }
 
-    /// Whether the call may be carried out twice without harm; see [`CallOptions::idempotent`].
+    /// Whether the call may be carried out more than once without harm; see
+    /// [`CallOptions::idempotent`].
     pub fn idempotent(mut self, yes: bool) -> Self {
         self.raw.options.idempotent = Some(yes);
         self
@@ -124,7 +125,7 @@ impl<R: DeserializeOwned + 'static> Call<R> {
             Ok(plan) => plan,
             Err(error) => return Err(self.raw.explain(error)),
         };
-        let answer = exchange::run(&mut self.raw, &plan).and_then(|mut answer| read(&mut answer));
+        let answer = self.raw.run(&plan).and_then(|mut answer| read(&mut answer));
         answer.map_err(|error| self.raw.explain(error))
     }
 
@@ -203,6 +204,10 @@ pub(crate) struct Draft {
     encoder: Encoder,
     call: RawCall,
 }
+
+/// How often an idempotent call is made again after its worker was lost, within its time. A call
+/// that ends two more workers is what ends them.
+const TRIES_AGAIN: usize = 2;
 
 /// Room for the header and the body of a small call, so that most calls allocate once.
 const FRAME_CAPACITY: usize = 128;
@@ -349,6 +354,24 @@ impl RawCall {
         Ok(Plan { session, pinned, affinity, deadline, limit })
     }
 
+    /// Makes the call; again if its worker was lost and that does no harm.
+    fn run(&mut self, plan: &Plan) -> Result<Answer> {
+        let mut left = match self.is_idempotent() && plan.pinned.is_none() {
+            true => TRIES_AGAIN,
+            false => 0,
+        };
+        loop {
+            match exchange::run(self, plan) {
+                Err(error) if error.kind() == ErrorKind::WorkerLost && left > 0 => left -= 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn is_idempotent(&self) -> bool {
+        self.options.idempotent.or(self.home.defaults.idempotent).unwrap_or(false)
+    }
+
     fn write_header(&mut self, session: u32) {
         let len = (self.frame.len() - HEADER_LEN) as u64;
         let header = Header { kind: self.kind, flags: self.flags, session, len };
@@ -357,9 +380,8 @@ impl RawCall {
 
     /// Adds to an error what was called, and whether it may be repeated.
     fn explain(&self, error: Error) -> Error {
-        let idempotent = self.options.idempotent.or(self.home.defaults.idempotent).unwrap_or(false);
         let error = match error.retry() {
-            Retry::IfIdempotent if idempotent => error.with_retry(Retry::Safe),
+            Retry::IfIdempotent if self.is_idempotent() => error.with_retry(Retry::Safe),
             _ => error,
         };
         match error.target() {

@@ -103,8 +103,8 @@ impl CallOptions {
         self
     }
 
-    /// Whether calls may be carried out twice without harm. Default: no. Shows in
-    /// [`Error::retry`](crate::Error::retry).
+    /// Whether calls may be carried out more than once without harm. Default: no. Such a call is made
+    /// again if its worker is lost, within its time, unless it carries refs: up to twice.
     pub fn idempotent(mut self, yes: bool) -> Self {
         self.idempotent = Some(yes);
         self

@@ -60,6 +60,21 @@ fn refs_of_a_lost_worker_are_lost() {
 }
 
 #[test]
+fn an_idempotent_call_is_made_again_after_a_loss() {
+    let (py, folder) = bridge_with(
+        "import os, pathlib\ndef fragile(folder, times):\n    \
+         path = pathlib.Path(folder, 'count')\n    \
+         count = int(path.read_text()) if path.exists() else 0\n    \
+         path.write_text(str(count + 1))\n    if count < times: os._exit(9)\n    return count\n",
+    );
+    let folder = folder.path();
+    let count: i64 = py.call("fixture", "fragile", (folder, 2)).idempotent(true).wait().unwrap();
+    assert_eq!(count, 2, "two workers were lost, the third has answered");
+    let error = py.call::<i64>("fixture", "fragile", (folder, 4)).wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WorkerLost, "others are never made again");
+}
+
+#[test]
 fn an_idempotent_call_may_be_repeated_after_a_loss() {
     let py = bridge();
     let error = py.exec("os", "_exit", (1,)).idempotent(true).wait().unwrap_err();

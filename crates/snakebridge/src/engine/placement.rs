@@ -62,6 +62,8 @@ struct State {
     /// What the supervisor has to do.
     commands: Vec<Command>,
     pythons: Vec<Option<PythonInfo>>,
+    /// When the supervisor will look at the timers by itself.
+    looks_at: Option<Instant>,
     closed: bool,
 }
 
@@ -94,6 +96,7 @@ impl Placement {
             places: (0..places).map(|_| Place::default()).collect(),
             waiters: HashMap::new(),
             commands: Vec::new(),
+            looks_at: None,
             closed: false,
         };
         state.act();
@@ -260,8 +263,11 @@ impl Placement {
         std::mem::take(&mut self.lock().commands)
     }
 
+    /// When something is due. The supervisor is woken if that becomes earlier.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.lock().scheduler.poll_timeout()
+        let mut state = self.lock();
+        state.looks_at = state.scheduler.poll_timeout();
+        state.looks_at
     }
 
     pub(crate) fn handle_timeout(&self) {
@@ -361,7 +367,7 @@ impl Placement {
     /// Carries out what the scheduler wants, and wakes the supervisor if it has a part in that.
     fn done(&self, mut state: MutexGuard<'_, State>) {
         state.act();
-        let wanted = !state.commands.is_empty();
+        let wanted = !state.commands.is_empty() || state.is_due_earlier();
         drop(state);
         if wanted {
             platform::ring(&self.bell);
@@ -370,6 +376,12 @@ impl Placement {
 }
 
 impl State {
+    /// Whether something is due before the supervisor looks by itself.
+    fn is_due_earlier(&self) -> bool {
+        let due = self.scheduler.poll_timeout();
+        due.is_some_and(|due| self.looks_at.is_none_or(|looks| due < looks))
+    }
+
     fn act(&mut self) {
         while let Some(action) = self.scheduler.poll_action() {
             match action {

@@ -1,0 +1,154 @@
+//! Pools: workers that are alike, and how many of them there are.
+
+mod common;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use common::{builder_with, eventually, is_running, meet, quiet, worker_pid};
+use snakebridge::{Affinity, Bridge, CallOptions, ErrorKind, Pool, Ref, Retry, WorkerState};
+
+fn pid_in(py: &Bridge, pool: &str) -> i32 {
+    py.call("os", "getpid", ()).pool(pool).wait().unwrap()
+}
+
+#[test]
+fn pools_have_settings_of_their_own() {
+    let py = quiet()
+        .env("PLACE", "default")
+        .pool("second", Pool::new().env("PLACE", "second"))
+        .build()
+        .unwrap();
+    let place = |py: &Bridge| -> String { py.call("os", "getenv", ("PLACE",)).wait().unwrap() };
+    assert_eq!(place(&py), "default");
+    let second = py.with(CallOptions::new().pool("second"));
+    assert_eq!(place(&second), "second");
+    assert_ne!(pid_in(&py, "default"), pid_in(&py, "second"));
+    assert_eq!(second.current_session().unwrap(), py.current_session().unwrap());
+}
+
+#[test]
+fn an_unknown_pool_is_an_error_that_names_the_known_ones() {
+    let py = quiet().pool("second", Pool::new()).build().unwrap();
+    let error = py.exec("gc", "collect", ()).pool("gpu").wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnknownPool);
+    assert_eq!(error.to_string(), "gc.collect: there is no pool `gpu`, only `default`, `second`");
+    let error = quiet().defaults(CallOptions::new().pool("gpu")).build().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnknownPool);
+    let error = quiet().pool("a", Pool::new()).pool("a", Pool::new()).build().unwrap_err();
+    assert_eq!(error.to_string(), "the pool `a` is declared twice");
+    let error = quiet().pool("a", Pool::new().workers_between(3, 2)).build().unwrap_err();
+    assert_eq!(error.to_string(), "at least 3 workers, but at most 2");
+}
+
+#[test]
+fn refs_keep_their_pool() {
+    let py = quiet().pool("second", Pool::new()).build().unwrap();
+    let list: Ref = py.call("builtins", "list", ([1],)).pool("second").wait().unwrap();
+    assert_eq!(list.len().wait().unwrap(), 1);
+    assert_eq!(list.len().pool("second").wait().unwrap(), 1);
+    let error = list.len().pool("default").wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::SessionMismatch, "{error}");
+    let error = py.call::<i64>("builtins", "len", (&list,)).wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::SessionMismatch);
+    py.release_auto_session();
+    assert_eq!(list.len().wait().unwrap_err().kind(), ErrorKind::SessionClosed);
+}
+
+#[test]
+fn one_id_in_two_pools_is_released_in_both() {
+    let py = quiet().pool("second", Pool::new()).build().unwrap();
+    let refs: Vec<Ref> = ["default", "second"]
+        .map(|pool| py.call("builtins", "list", ([1],)).session("work").pool(pool).wait().unwrap())
+        .into();
+    py.release_session("work");
+    for list in refs {
+        assert_eq!(list.len().wait().unwrap_err().kind(), ErrorKind::SessionClosed);
+    }
+    let session = py.session().open().unwrap();
+    let other: Ref = session.call("builtins", "list", ([1],)).pool("second").wait().unwrap();
+    assert_eq!(other.session_id(), session.id());
+    drop(session);
+    assert_eq!(other.len().wait().unwrap_err().kind(), ErrorKind::SessionClosed);
+}
+
+#[test]
+fn a_pool_grows_with_its_calls_and_shrinks_again() {
+    let pool = Pool::new().workers_between(0, 3).idle_limit(Duration::from_millis(100));
+    let py = quiet().pool("default", pool).build().unwrap();
+    let running = || {
+        let workers = py.status().unwrap().pools.remove(0).workers;
+        workers.iter().filter(|worker| worker.state != WorkerState::Dead).count()
+    };
+    assert_eq!(running(), 0);
+    let pids: HashSet<i32> = meet(&py, 3).into_iter().collect();
+    assert_eq!(pids.len(), 3);
+    eventually("all have ended", || running() == 0);
+    eventually("and their processes", || !pids.iter().any(|pid| is_running(*pid)));
+    assert!(worker_pid(&py) > 0);
+}
+
+#[test]
+fn an_idle_worker_that_holds_objects_stays() {
+    let pool = Pool::new().workers_between(0, 1).idle_limit(Duration::from_millis(20));
+    let py = quiet().pool("default", pool).build().unwrap();
+    let list: Ref = py.call("builtins", "list", ([1],)).wait().unwrap();
+    // Longer than the limit, so that it would be gone by now.
+    py.exec("time", "sleep", (0.1,)).wait().unwrap();
+    let pid = worker_pid(&py);
+    eventually("it is idle", || {
+        py.status().unwrap().pools[0].workers[0].state == WorkerState::Idle
+    });
+    std::thread::sleep(Duration::from_millis(60));
+    assert_eq!(list.len().wait().unwrap(), 1);
+    assert_eq!(worker_pid(&py), pid);
+}
+
+#[test]
+fn workers_are_replaced_after_so_many_calls() {
+    let py = quiet().pool("default", Pool::new().recycle_after_calls(10)).build().unwrap();
+    let pids: Vec<i32> = (0..35).map(|_| worker_pid(&py)).collect();
+    let different: HashSet<i32> = pids.iter().copied().collect();
+    assert_eq!(different.len(), 4, "{pids:?}");
+
+    // One whose objects are held goes on until they are released.
+    let list: Ref = py.call("builtins", "list", ([1],)).wait().unwrap();
+    for _ in 0..20 {
+        assert_eq!(list.len().wait().unwrap(), 1);
+    }
+    let pid: i32 = py.call("os", "getpid", ()).affinity(Affinity::StrictQueue).wait().unwrap();
+    assert!(is_running(pid));
+    drop(list);
+    eventually("it has been replaced", || !is_running(pid));
+}
+
+#[test]
+fn a_full_queue_refuses() {
+    let pool = Pool::new().queue_limit(1);
+    let py = quiet().pool("default", pool).build().unwrap();
+    py.ready().unwrap();
+    std::thread::scope(|scope| {
+        let busy = scope.spawn(|| py.exec("time", "sleep", (1,)).wait());
+        eventually("the worker is busy", || {
+            py.status().unwrap().pools[0].workers[0].state == WorkerState::Busy
+        });
+        let waits = scope.spawn(|| py.exec("gc", "collect", ()).wait());
+        eventually("a call waits", || py.status().unwrap().pools[0].waiting == 1);
+        let error = py.exec("gc", "collect", ()).wait().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Saturated);
+        assert_eq!(error.retry(), Retry::Safe);
+        busy.join().unwrap().unwrap();
+        waits.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn each_pool_has_a_python_of_its_own() {
+    let (builder, _folder) = builder_with("NAME = 'default'\n");
+    let broken = Pool::new().python("/bin/false");
+    let py = builder.pool("broken", broken).build().unwrap();
+    assert_eq!(py.get::<String>("fixture", "NAME").wait().unwrap(), "default");
+    let error = py.get::<String>("fixture", "NAME").pool("broken").wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Spawn, "{error}");
+    assert_eq!(py.get::<String>("fixture", "NAME").wait().unwrap(), "default");
+}
