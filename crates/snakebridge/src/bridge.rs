@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,7 +14,7 @@ use crate::builder::BridgeBuilder;
 use crate::call::{Call, Draft};
 use crate::engine::placement::Want;
 use crate::engine::sessions::{SessionState, new_id};
-use crate::engine::{Engine, PythonInfo, START_LIMIT, closed};
+use crate::engine::{Engine, PythonInfo, closed};
 use crate::error::Result;
 use crate::options::{Affinity, CallOptions};
 use crate::session::SessionBuilder;
@@ -214,7 +213,8 @@ impl Bridge {
         let session = self.home.session(None, None)?;
         let want = Want { session: &session, pinned: None, affinity: Affinity::Hint.into() };
         let placement = &engine.shared.placement;
-        let grant = placement.lease(&want, Instant::now().checked_add(START_LIMIT * 2))?;
+        // A start has a limit of its own, and one that fails is reported.
+        let grant = placement.lease(&want, None)?;
         placement.give_back_unused(grant);
         placement.python(session.pool).ok_or_else(closed)
     }

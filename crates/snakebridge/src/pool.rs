@@ -9,7 +9,7 @@ use snakebridge_pool::PoolConfig;
 use snakebridge_worker::OLDEST_PYTHON;
 use snakebridge_worker::interpreter::{Candidate, PYTHON, Surroundings, Wanted, search};
 
-use crate::engine::PoolSettings;
+use crate::engine::{PoolSettings, START_LIMIT};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Settings of a pool: workers that are alike.
@@ -31,6 +31,10 @@ pub struct Pool {
     module_path: Vec<PathBuf>,
     env: Vec<(OsString, Option<OsString>)>,
     current_dir: Option<PathBuf>,
+    preload: Vec<String>,
+    threads: Option<usize>,
+    memory_limit: Option<u64>,
+    start_limit: Duration,
     min: usize,
     max: usize,
     schedule: PoolConfig,
@@ -47,6 +51,10 @@ impl Pool {
             module_path: Vec::new(),
             env: Vec::new(),
             current_dir: None,
+            preload: Vec::new(),
+            threads: None,
+            memory_limit: None,
+            start_limit: START_LIMIT,
             min: 1,
             max: 1,
             schedule: PoolConfig::default(),
@@ -139,9 +147,48 @@ impl Pool {
         self
     }
 
+    /// Imports this module before a worker takes calls, so that the first call need not wait for
+    /// it. Can be called several times. If an import fails, the worker cannot be started.
+    pub fn preload(mut self, module: impl Into<String>) -> Self {
+        self.preload.push(module.into());
+        self
+    }
+
+    /// How many threads the numeric libraries of a worker may use: sets `OMP_NUM_THREADS`,
+    /// `OPENBLAS_NUM_THREADS`, `MKL_NUM_THREADS`, `NUMEXPR_NUM_THREADS` and
+    /// `VECLIB_MAXIMUM_THREADS`, except those that [`env`](Self::env) sets. Default: what the
+    /// libraries choose, mostly all cores in each worker.
+    pub fn threads(mut self, count: usize) -> Self {
+        self.threads = Some(count);
+        self
+    }
+
+    /// How many bytes of memory a worker may have. Beyond that, Python raises `MemoryError`, and
+    /// libraries that cannot cope end the worker. It is the address space that the system limits
+    /// (`RLIMIT_AS`): more than what is in use, so leave room. Default: no limit.
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// Replaces a worker that uses more than this many bytes of memory, once nothing is held in it.
+    /// Looked at every second, where the system tells (Linux). Default: never.
+    pub fn recycle_above(mut self, bytes: u64) -> Self {
+        self.schedule.recycle.bytes = Some(bytes);
+        self
+    }
+
+    /// How long a worker may take to start, imports of [`preload`](Self::preload) included.
+    /// Default: 30 seconds.
+    pub fn start_timeout(mut self, limit: Duration) -> Self {
+        self.start_limit = limit;
+        self
+    }
+
     /// Checks the settings as a whole.
     pub(crate) fn check(self, name: &str) -> Result<PoolSettings> {
-        let Self { python, module_path, env, current_dir, min, max, mut schedule } = self;
+        let env = self.env_with_threads()?;
+        let Self { python, module_path, current_dir, min, max, mut schedule, .. } = self;
         if !(1..=MOST_WORKERS).contains(&max) {
             return Err(config_error(format!("{max} workers, expected 1 to {MOST_WORKERS}")));
         }
@@ -163,10 +210,38 @@ impl Pool {
             module_path: module_path?,
             env,
             current_dir: current_dir.as_deref().map(folder).transpose()?,
+            preload: self.preload,
+            memory_limit: self.memory_limit,
+            start_limit: self.start_limit,
             schedule,
         })
     }
 }
+
+impl Pool {
+    fn env_with_threads(&self) -> Result<Vec<(OsString, Option<OsString>)>> {
+        let mut env = self.env.clone();
+        let Some(threads) = self.threads else { return Ok(env) };
+        if threads == 0 {
+            return Err(config_error("0 threads, expected 1 or more".to_owned()));
+        }
+        for name in THREAD_VARIABLES {
+            if !env.iter().any(|(other, _)| other == name) {
+                env.push((name.into(), Some(threads.to_string().into())));
+            }
+        }
+        Ok(env)
+    }
+}
+
+/// What the numeric libraries ask for the number of their threads.
+const THREAD_VARIABLES: [&str; 5] = [
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+];
 
 impl Default for Pool {
     fn default() -> Self {

@@ -123,6 +123,61 @@ fn workers_are_replaced_after_so_many_calls() {
 }
 
 #[test]
+fn modules_are_preloaded() {
+    let py = quiet().pool("default", Pool::new().preload("colorsys")).build().unwrap();
+    let loaded: bool =
+        py.call("builtins", "eval", ("'colorsys' in __import__('sys').modules",)).wait().unwrap();
+    assert!(loaded);
+    let py = quiet().pool("default", Pool::new().preload("no_such_module")).build().unwrap();
+    let error = py.ready().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Spawn);
+    assert!(error.to_string().contains("No module named 'no_such_module'"), "{error}");
+}
+
+#[test]
+fn a_worker_that_takes_too_long_to_start_is_given_up() {
+    let (builder, folder) = builder_with("import time\ntime.sleep(300)\n");
+    drop(builder);
+    let slow = Pool::new()
+        .module_path(folder.path())
+        .preload("fixture")
+        .start_timeout(Duration::from_millis(300));
+    let py = quiet().pool("default", slow).build().unwrap();
+    let error = py.ready().unwrap_err();
+    assert!(error.to_string().contains("did not start within 300ms"), "{error}");
+}
+
+#[test]
+fn numeric_libraries_are_given_their_threads() {
+    let pool = Pool::new().threads(2).env("MKL_NUM_THREADS", "7");
+    let py = quiet().pool("default", pool).build().unwrap();
+    let limit = |name: &str| -> String { py.call("os", "getenv", (name,)).wait().unwrap() };
+    assert_eq!((limit("OMP_NUM_THREADS"), limit("MKL_NUM_THREADS")), ("2".into(), "7".into()));
+    let error = quiet().pool("default", Pool::new().threads(0)).build().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+}
+
+#[test]
+fn memory_is_limited() {
+    let pool = Pool::new().memory_limit(512 << 20);
+    let py = quiet().pool("default", pool).build().unwrap();
+    let error = py.exec("builtins", "bytearray", (1_u64 << 30,)).wait().unwrap_err();
+    assert_eq!(error.python().unwrap().type_name(), "MemoryError");
+    assert_eq!(py.call::<i64>("builtins", "abs", (-1,)).wait().unwrap(), 1);
+}
+
+#[test]
+fn a_worker_that_has_grown_is_replaced() {
+    let pool = Pool::new().recycle_above(100 << 20);
+    let py = quiet().pool("default", pool).build().unwrap();
+    let pid = worker_pid(&py);
+    let code = "import sys; sys.leak = bytearray(200 << 20)";
+    py.exec("builtins", "exec", (code,)).wait().unwrap();
+    eventually("it has been replaced", || !is_running(pid));
+    assert_ne!(worker_pid(&py), pid);
+}
+
+#[test]
 fn a_full_queue_refuses() {
     let pool = Pool::new().queue_limit(1);
     let py = quiet().pool("default", pool).build().unwrap();

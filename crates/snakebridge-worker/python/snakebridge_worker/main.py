@@ -27,6 +27,7 @@ def main() -> None:
     """Runs the worker and ends the process."""
     control = _take_control()
     settings, descriptors = _receive_init(control)
+    _limit_memory(settings["memory_limit"])
     sys.path[:0] = settings["module_path"]
     sys.argv = [""]
     _settle_streams()
@@ -35,6 +36,8 @@ def main() -> None:
     _signal.signal(_signal.SIGINT, lane.interrupt)
     os.register_at_fork(after_in_child=lambda: _forget(control, descriptors))
     _thread.start_new_thread(_watch, (control,))
+    for module in settings["preload"]:
+        __import__(module)
     _send_hello(control)
     try:
         lane.serve()
@@ -70,6 +73,13 @@ def _receive_init(control: _socket.socket) -> tuple[dict[str, Any], list[int]]:
     for fd in descriptors:
         os.set_inheritable(fd, False)
     return loads(_receive(control, length)), descriptors
+
+
+def _limit_memory(limit: int | None) -> None:
+    if limit is not None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def _receive(control: _socket.socket, length: int) -> bytes:

@@ -79,6 +79,12 @@ pub(crate) struct PoolSettings {
     pub(crate) module_path: Vec<String>,
     pub(crate) env: Vec<(OsString, Option<OsString>)>,
     pub(crate) current_dir: Option<PathBuf>,
+    /// Modules to import before the worker is ready.
+    pub(crate) preload: Vec<String>,
+    /// Bytes of address space, where limited.
+    pub(crate) memory_limit: Option<u64>,
+    /// How long a worker may take to start.
+    pub(crate) start_limit: Duration,
     pub(crate) schedule: PoolConfig,
 }
 
@@ -103,7 +109,7 @@ impl Config {
     }
 }
 
-/// How long a worker may take to start, site packages and all.
+/// How long a worker may take to start, site packages and all, where nothing else is said.
 pub(crate) const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// Something for the supervisor to do.

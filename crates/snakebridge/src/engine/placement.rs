@@ -288,6 +288,13 @@ impl Placement {
         self.done(state);
     }
 
+    /// A worker uses this many bytes of memory.
+    pub(crate) fn measured(&self, worker: WorkerKey, bytes: u64) {
+        let mut state = self.lock();
+        state.scheduler.measured(Instant::now(), worker, bytes);
+        self.done(state);
+    }
+
     pub(crate) fn failed(&self, worker: WorkerKey, error: Error) {
         let mut state = self.lock();
         state.scheduler.worker_failed(Instant::now(), worker, error);

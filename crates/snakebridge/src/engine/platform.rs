@@ -75,6 +75,14 @@ pub(crate) fn process_end(pid: rustix::process::Pid) -> Option<OwnedFd> {
     }
 }
 
+/// How many bytes of memory a process uses, where the system tells.
+pub(crate) fn memory_of(pid: rustix::process::Pid) -> Option<u64> {
+    // The second number is the pages that are in memory; see proc_pid_statm(5).
+    let path = format!("/proc/{}/statm", pid.as_raw_nonzero());
+    let pages: u64 = std::fs::read_to_string(path).ok()?.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 fn set_cloexec(fd: &OwnedFd) -> io::Result<()> {
     Ok(rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC)?)

@@ -1,6 +1,5 @@
 //! Starting one worker process.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
@@ -14,6 +13,8 @@ use snakebridge_wire::{Encoder, Header, Kind};
 
 use super::lane::Lane;
 use super::{PoolSettings, platform};
+use crate::Value;
+use crate::value::Dict;
 
 /// A process that is on its way to become a worker.
 #[derive(Debug)]
@@ -75,7 +76,12 @@ pub(crate) fn spawn(python: &Path, settings: &PoolSettings, package: &Path) -> i
 
 fn send_init(control: &OwnedFd, settings: &PoolSettings, ends: [&OwnedFd; 2]) -> io::Result<()> {
     let mut encoder = Encoder::default();
-    let settings = BTreeMap::from([("module_path", &settings.module_path)]);
+    let memory_limit = settings.memory_limit.map_or(Value::None, Value::from);
+    let settings = Dict::from([
+        ("module_path", Value::from(settings.module_path.clone())),
+        ("preload", Value::from(settings.preload.clone())),
+        ("memory_limit", memory_limit),
+    ]);
     encoder.value(&settings).map_err(io::Error::other)?;
     let body = encoder.finish();
     let header = Header { kind: Kind::Init, flags: 0, session: 0, len: body.len() as u64 };

@@ -1,5 +1,6 @@
 //! The thread that starts workers, watches them, stops calls and ends workers.
 
+mod memory;
 mod process;
 mod releases;
 mod starts;
@@ -32,6 +33,7 @@ pub(crate) fn start(shared: Arc<Shared>, bell: OwnedFd) -> std::io::Result<JoinH
         pump,
         stopping: Vec::new(),
         flush_at: None,
+        measure_at: None,
     };
     std::thread::Builder::new()
         .name("snakebridge-supervisor".to_owned())
@@ -48,6 +50,8 @@ struct Supervisor {
     pythons: Vec<Option<PathBuf>>,
     stopping: Vec<Stopping>,
     flush_at: Option<Instant>,
+    /// When memory is looked at next, where a pool asks for that.
+    measure_at: Option<Instant>,
 }
 
 /// How long workers may take to end by themselves when the bridge is shut down.
@@ -55,6 +59,7 @@ const END_LIMIT: Duration = Duration::from_secs(2);
 
 impl Supervisor {
     fn run(mut self) {
+        self.measure_later();
         loop {
             for command in self.shared.placement.take_commands() {
                 match command {
@@ -72,6 +77,7 @@ impl Supervisor {
             self.check_processes();
             self.check_stopping();
             self.flush();
+            self.measure();
             self.shared.placement.handle_timeout();
         }
     }
@@ -98,7 +104,8 @@ impl Supervisor {
 
     fn next_timer(&self) -> Option<Instant> {
         let starts = self.processes.iter().flatten().filter_map(Process::start_deadline);
-        starts.chain(self.flush_at).chain(self.shared.placement.poll_timeout()).min()
+        let own = self.flush_at.into_iter().chain(self.measure_at);
+        starts.chain(own).chain(self.shared.placement.poll_timeout()).min()
     }
 
     fn check_processes(&mut self) {

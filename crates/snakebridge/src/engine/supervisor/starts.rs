@@ -10,7 +10,7 @@ use snakebridge_worker::interpreter::{Version, Wanted};
 
 use super::super::output::{Source, Tail};
 use super::super::placement::Loss;
-use super::super::{PythonInfo, START_LIMIT, WorkerId, platform, spawn};
+use super::super::{PythonInfo, WorkerId, platform, spawn};
 use super::Supervisor;
 use super::process::{Hello, Process, Stage, Start};
 use crate::error::{Error, ErrorKind};
@@ -72,7 +72,7 @@ impl Supervisor {
         self.pump.add(Source { fd: spawned.stderr, worker, stderr: Some(tail.clone()) });
         let start = Start {
             lane: spawned.lane,
-            deadline: Instant::now() + START_LIMIT,
+            deadline: Instant::now() + self.shared.config.pool(pool).start_limit,
             candidate,
             refused: None,
             failures,
@@ -126,7 +126,10 @@ impl Supervisor {
     ) {
         let (reason, kind) = match &start.refused {
             Some(version) => (too_old(version), ErrorKind::Incompatible),
-            None if late => (format!("did not start within {START_LIMIT:?}"), ErrorKind::Spawn),
+            None if late => {
+                let limit = self.shared.config.pool(pool).start_limit;
+                (format!("did not start within {limit:?}"), ErrorKind::Spawn)
+            }
             None => (ended_early(loss), ErrorKind::Spawn),
         };
         self.start_failed(key, pool, start, reason, kind);
