@@ -467,7 +467,7 @@ fn no_python() {
     --- stdout
     snakebridge [VERSION]
     --- stderr
-    error: found no Python: command `no-such-python` is not on PATH, nor is it installed by pyenv or uv
+    error: found no Python: command `no-such-python` is not on PATH
 
     hint: install Python 3.9 or newer, or say where it is: `--python SPEC` or the environment variable SNAKEBRIDGE_PYTHON
     "#);
@@ -476,7 +476,7 @@ fn no_python() {
     --- stdout
     {"version":"[VERSION]","python":null}
     --- stderr
-    error: found no Python: command `no-such-python` is not on PATH, nor is it installed by pyenv or uv
+    error: found no Python: command `no-such-python` is not on PATH
 
     hint: install Python 3.9 or newer, or say where it is: `--python SPEC` or the environment variable SNAKEBRIDGE_PYTHON
     "#);

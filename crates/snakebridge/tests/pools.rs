@@ -1,5 +1,7 @@
 //! Pools: workers that are alike, and how many of them there are.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 mod common;
 
 use std::collections::HashSet;
