@@ -19,6 +19,7 @@ pub mod frame;
 pub mod fuzzing;
 pub mod limits;
 mod opcode;
+mod print;
 pub mod reply;
 mod scan;
 mod ser;

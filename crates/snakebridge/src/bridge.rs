@@ -13,7 +13,7 @@ use crate::args::IntoArgs;
 use crate::builder::BridgeBuilder;
 use crate::call::{Call, Draft};
 use crate::engine::placement::Want;
-use crate::engine::sessions::{SessionState, new_id};
+use crate::engine::sessions::{Held, SessionState, new_id};
 use crate::engine::{Engine, PythonInfo, closed};
 use crate::error::Result;
 use crate::options::{Affinity, CallOptions};
@@ -318,14 +318,14 @@ impl Home {
         let engine = self.engine()?;
         let (sessions, placement) = (&engine.sessions, &engine.shared.placement);
         if let Some(id) = id.or(self.defaults.session.as_ref()) {
-            return Ok(sessions.keep(placement, self.pool(pool)?, id));
+            return Ok(sessions.named(placement, self.pool(pool)?, id, Held::UntilReleased));
         }
         match &self.session {
             HomeSession::Automatic(auto) => Ok(auto.get(engine, self.pool(pool)?)),
             HomeSession::Fixed(session) if pool.is_none() => Ok(Arc::clone(session)),
             HomeSession::Fixed(session) => match self.pool(pool)? {
                 pool if pool == session.pool => Ok(Arc::clone(session)),
-                pool => Ok(sessions.keep(placement, pool, &session.id)),
+                pool => Ok(sessions.named(placement, pool, &session.id, Held::UntilReleased)),
             },
         }
     }
@@ -346,7 +346,7 @@ impl Home {
             HomeSession::Fixed(session) if session.id == *id && session.pool == pool => {
                 Ok(Arc::clone(session))
             }
-            _ => Ok(engine.sessions.keep(&engine.shared.placement, pool, id)),
+            _ => Ok(engine.sessions.named(&engine.shared.placement, pool, id, Held::UntilReleased)),
         }
     }
 }

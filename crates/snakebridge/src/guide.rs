@@ -19,3 +19,7 @@ struct Errors;
 /// Objects that stay in Python.
 #[doc = include_str!("../../../docs/guide/sessions-and-refs.md")]
 struct SessionsAndRefs;
+
+/// Workers, and what happens when calls are many, slow or deadly.
+#[doc = include_str!("../../../docs/guide/pools-and-failure.md")]
+struct PoolsAndFailure;

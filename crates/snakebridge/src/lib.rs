@@ -80,20 +80,3 @@ pub use session::{Session, SessionBuilder};
 pub use status::{PoolStatus, Status, WorkerState, WorkerStatus};
 #[doc(inline)]
 pub use value::Value;
-
-/// The examples of the documents are tests too.
-#[cfg(doctest)]
-mod documents {
-    #[doc = include_str!("../../../README.md")]
-    struct Readme;
-    #[doc = include_str!("../../../docs/guide/getting-started.md")]
-    struct GettingStarted;
-    #[doc = include_str!("../../../docs/guide/values.md")]
-    struct Values;
-    #[doc = include_str!("../../../docs/guide/errors.md")]
-    struct Errors;
-    #[doc = include_str!("../../../docs/guide/sessions-and-refs.md")]
-    struct SessionsAndRefs;
-    #[doc = include_str!("../../../docs/guide/pools-and-failure.md")]
-    struct PoolsAndFailure;
-}

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::bridge::Bridge;
-use crate::engine::sessions::SessionState;
+use crate::engine::sessions::{Held, SessionState};
 use crate::error::Result;
 
 /// A session that is open as long as this guard lives.
@@ -64,7 +64,7 @@ impl<'a> SessionBuilder<'a> {
         let (engine, pool) = (home.engine()?, home.pool(None)?);
         let placement = &engine.shared.placement;
         let state = match &self.id {
-            Some(id) => engine.sessions.hold(placement, pool, id),
+            Some(id) => engine.sessions.named(placement, pool, id, Held::ByGuard),
             None => engine.sessions.anonymous(placement, pool, "session"),
         };
         let bridge = self.bridge.in_session(&state);

@@ -48,6 +48,15 @@ struct Named {
     kept: bool,
 }
 
+/// What keeps a named session open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Held {
+    /// One guard more.
+    ByGuard,
+    /// Nothing in particular: it lasts until somebody releases it.
+    UntilReleased,
+}
+
 impl Sessions {
     /// A new session under an id that nobody chose.
     pub(crate) fn anonymous(
@@ -59,29 +68,24 @@ impl Sessions {
         self.make(placement, pool, new_id(prefix))
     }
 
-    /// The session with this id, made if there is none, for as long as nobody releases it.
-    pub(crate) fn keep(
+    /// The session with this id, made if there is none.
+    pub(crate) fn named(
         &self,
         placement: &Placement,
         pool: PoolId,
         id: &Arc<str>,
+        held: Held,
     ) -> Arc<SessionState> {
         let mut named = self.lock();
-        let entry = self.entry(placement, &mut named, pool, id);
-        entry.kept = true;
-        Arc::clone(&entry.state)
-    }
-
-    /// The session with this id, made if there is none, held by one guard more.
-    pub(crate) fn hold(
-        &self,
-        placement: &Placement,
-        pool: PoolId,
-        id: &Arc<str>,
-    ) -> Arc<SessionState> {
-        let mut named = self.lock();
-        let entry = self.entry(placement, &mut named, pool, id);
-        entry.guards += 1;
+        let entry = named.entry((pool, Arc::clone(id))).or_insert_with(|| Named {
+            state: self.make(placement, pool, Arc::clone(id)),
+            guards: 0,
+            kept: false,
+        });
+        match held {
+            Held::ByGuard => entry.guards += 1,
+            Held::UntilReleased => entry.kept = true,
+        }
         Arc::clone(&entry.state)
     }
 
@@ -112,20 +116,6 @@ impl Sessions {
             !found
         });
         removed
-    }
-
-    fn entry<'a>(
-        &self,
-        placement: &Placement,
-        named: &'a mut HashMap<(PoolId, Arc<str>), Named>,
-        pool: PoolId,
-        id: &Arc<str>,
-    ) -> &'a mut Named {
-        named.entry((pool, Arc::clone(id))).or_insert_with(|| Named {
-            state: self.make(placement, pool, Arc::clone(id)),
-            guards: 0,
-            kept: false,
-        })
     }
 
     pub(crate) fn make(
