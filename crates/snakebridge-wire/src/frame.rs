@@ -237,7 +237,7 @@ impl Deframer {
     }
 
     /// The buffer to append to, with room for the rest of the frame at hand as far as it is known,
-    /// but for no more than [`MAX_RESERVE`] bytes: a damaged header must not allocate gigabytes.
+    /// but for no more than eight megabytes: a damaged header must not allocate gigabytes.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         if self.start == self.buf.len() {
             self.start = 0;
