@@ -25,6 +25,7 @@ EXIT_HOST_GONE = 0
 
 def main() -> None:
     """Runs the worker and ends the process."""
+    host = os.getppid()
     control = _take_control()
     settings, descriptors = _receive_init(control)
     _limit_memory(settings["memory_limit"])
@@ -35,7 +36,7 @@ def main() -> None:
     lane = Lane(reader, writer, Sessions())
     _signal.signal(_signal.SIGINT, lane.interrupt)
     os.register_at_fork(after_in_child=lambda: _forget(control, descriptors))
-    _thread.start_new_thread(_watch, (control,))
+    _thread.start_new_thread(_watch, (control, host))
     for module in settings["preload"]:
         __import__(module)
     _send_hello(control)
@@ -98,18 +99,51 @@ def _send_hello(control: _socket.socket) -> None:
     control.sendall(frames.frame(frames.HELLO, dumps(hello, PICKLE_PROTOCOL)))
 
 
-def _watch(control: _socket.socket) -> None:
+def _watch(control: _socket.socket, host: int) -> None:
     """Ends the worker when the host closes the control channel or is gone, whatever runs."""
     # Interrupts are for the main thread.
     _signal.pthread_sigmask(_signal.SIG_BLOCK, {_signal.SIGINT})
+    control.settimeout(_SETTLED_AFTER)
     while True:
         try:
             data = control.recv(4096)
+        except _socket.timeout:
+            control.settimeout(None)
+            _die_with(host)
+            continue
         except OSError:
             break
         if not data:
             break
     os._exit(EXIT_HOST_GONE)
+
+
+# Late enough not to slow down the first calls.
+_SETTLED_AFTER = 0.2
+
+
+def _die_with(host: int) -> None:
+    """Has the kernel kill this process when the host dies, where it can (Linux).
+
+    The end of the control channel is not seen while C code keeps the interpreter to itself. The
+    signal follows the thread that started this process, which lives as long as the bridge.
+    """
+    if sys.platform != "linux":
+        return
+    try:
+        # What `ctypes` is made of: a few hundred kilobytes less, and no public name for it.
+        import _ctypes
+
+        this: Any = None  # The stub knows libraries by name only.
+        prctl = _ctypes.dlsym(_ctypes.dlopen(this, 0), "prctl")
+        _ctypes.call_cdeclfunction(prctl, (_PR_SET_PDEATHSIG, int(_signal.SIGKILL), 0, 0, 0))
+    except Exception:
+        return
+    if os.getppid() != host:
+        os._exit(EXIT_HOST_GONE)
+
+
+_PR_SET_PDEATHSIG = 1
 
 
 def _forget(control: _socket.socket, descriptors: list[int]) -> None:
