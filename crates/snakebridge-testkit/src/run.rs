@@ -229,6 +229,7 @@ impl Run<'_> {
                     other => return Err(format!("unknown affinity `{other}`")),
                 }),
                 ("pool", Json::String(name)) => options.pool(name),
+                ("timeout_profile", Json::String(name)) => options.profile(name),
                 ("idempotent", Json::Bool(yes)) => options.idempotent(*yes),
                 _ => return Err(format!("unknown option `{name}`: {value}")),
             };

@@ -17,7 +17,6 @@ fn of_step(step: &Step) -> Option<String> {
         "stream" | "stream_call" | "next" => "streams",
         "with" => "context managers",
         "helper" => "helpers",
-        _ if step.options.contains_key("timeout_profile") => "timeout profiles",
         _ if step.args.iter().chain(step.kwargs.values()).any(has_callback) => "callbacks",
         _ => return step.body.iter().find_map(of_step),
     };

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::bridge::Bridge;
 use crate::engine::output::Output;
@@ -9,6 +10,7 @@ use crate::engine::{Config, Engine};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::CallOptions;
 use crate::pool::Pool;
+use crate::profiles::Profiles;
 
 /// Settings of a [`Bridge`], which [`build`](Self::build) checks as a whole.
 ///
@@ -41,6 +43,7 @@ pub struct BridgeBuilder {
     pools: Vec<(String, Pool)>,
     output: Output,
     defaults: CallOptions,
+    profiles: Profiles,
 }
 
 /// The name of the pool that serves calls which name none.
@@ -53,6 +56,7 @@ impl BridgeBuilder {
             pools: Vec::new(),
             output: Output::default(),
             defaults: CallOptions::default(),
+            profiles: Profiles::new(),
         }
     }
 
@@ -120,6 +124,34 @@ impl BridgeBuilder {
         self
     }
 
+    /// Names a time limit, for [`CallOptions::profile`]; `None` is no limit. There are `default`
+    /// (two minutes; that of all calls for which nothing else is said), `ml_inference` (ten minutes)
+    /// and `batch_job` (no limit), which can be changed.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use snakebridge::Bridge;
+    ///
+    /// let py = Bridge::builder()
+    ///     .profile("default", Some(Duration::from_secs(30)))
+    ///     .library_profile("torch", "ml_inference")
+    ///     .build()?;
+    /// let root: f64 = py.call("math", "sqrt", (16,)).profile("batch_job").wait()?;
+    /// assert_eq!(root, 4.0);
+    /// # Ok::<(), snakebridge::Error>(())
+    /// ```
+    pub fn profile(mut self, name: &str, limit: Option<Duration>) -> Self {
+        self.profiles.set(name, limit);
+        self
+    }
+
+    /// Gives the calls into a library, whose modules begin with this name, the limit of a profile,
+    /// where no limit and no profile is given.
+    pub fn library_profile(mut self, library: &str, profile: &str) -> Self {
+        self.profiles.set_library(library, profile);
+        self
+    }
+
     /// Checks the settings and starts the bridge. Workers start in the background: calls wait for
     /// them, and [`Bridge::ready`] does nothing else.
     ///
@@ -129,6 +161,9 @@ impl BridgeBuilder {
         let defaults = self.defaults.clone();
         let config = self.check()?;
         config.pool_named(defaults.pool.as_deref())?;
+        if let Some(profile) = &defaults.profile {
+            config.profiles.limit(profile)?;
+        }
         Ok(Bridge::start(Engine::start(config)?, defaults))
     }
 
@@ -147,6 +182,7 @@ impl BridgeBuilder {
                 snakebridge_worker::cache::CACHE_DIR
             ))
         })?;
-        Ok(Config { pools, package, output: self.output })
+        self.profiles.check()?;
+        Ok(Config { pools, package, output: self.output, profiles: self.profiles })
     }
 }

@@ -14,11 +14,12 @@ use snakebridge_wire::{EncodeError, Encoder, Header, Kind};
 
 use crate::args::IntoArgs;
 use crate::bridge::Home;
+use crate::engine::Config;
 use crate::engine::placement::Want;
 use crate::engine::sessions::SessionState;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::exchange::{self, Answer};
-use crate::options::{Affinity, CallOptions, DEFAULT_TIMEOUT, Limit};
+use crate::options::{Affinity, CallOptions, Limit};
 use crate::refs::Ref;
 
 /// A call of Python that has not been made yet.
@@ -72,7 +73,14 @@ impl<R> Call<R> {
         self
     }
 
-    /// Which worker the call goes to. Default: that of the handle, else [`Affinity::Hint`].
+    /// The time limit of this name, where no limit is given; see [`CallOptions::profile`].
+    pub fn profile(mut self, name: &str) -> Self {
+        self.raw.options.profile = Some(name.into());
+        self
+    }
+
+    /// Which worker the call goes to. Default: that of the handle, else that of the pool, else
+    /// [`Affinity::Hint`].
     pub fn affinity(mut self, affinity: Affinity) -> Self {
         self.raw.options.affinity = Some(affinity);
         self
@@ -343,15 +351,34 @@ impl RawCall {
             let message = format!("the session `{}` was closed", session.id);
             return Err(Error::new(ErrorKind::SessionClosed, message));
         }
+        let config = &self.home.engine()?.shared.config;
         let limit = match self.options.limit.or(defaults.limit) {
-            Some(Limit::After(limit)) => Some(limit),
-            Some(Limit::Never) => None,
-            None => Some(DEFAULT_TIMEOUT),
+            Some(limit) => limit,
+            None => self.profile(config)?,
         };
-        let affinity = self.options.affinity.or(defaults.affinity).unwrap_or_default();
+        let limit = match limit {
+            Limit::After(limit) => Some(limit),
+            Limit::Never => None,
+        };
+        let affinity = self.options.affinity.or(defaults.affinity);
+        let affinity = affinity.unwrap_or_else(|| config.pool(session.pool).affinity);
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         self.write_header(session.number);
         Ok(Plan { session, pinned, affinity, deadline, limit })
+    }
+
+    /// The limit of the profile that was named, else of the profile of the library that is called.
+    fn profile(&self, config: &Config) -> Result<Limit> {
+        let named = self.options.profile.as_ref().or(self.home.defaults.profile.as_ref());
+        match (named, &self.named) {
+            (Some(name), _) => config.profiles.limit(name),
+            (None, Named::Function { module, .. }) if config.profiles.has_libraries() => {
+                let module = self.frame.get(module.clone()).unwrap_or_default();
+                let library = module.split(|byte| *byte == b'.').next().unwrap_or_default();
+                Ok(config.profiles.of_library(library))
+            }
+            _ => Ok(config.profiles.default_limit()),
+        }
     }
 
     /// Makes the call; again if its worker was lost and that does no harm.

@@ -54,6 +54,7 @@ mod global;
 mod guide;
 mod options;
 mod pool;
+mod profiles;
 mod refs;
 mod scope;
 mod session;

@@ -61,6 +61,7 @@ pub struct CallOptions {
     pub(crate) affinity: Option<Affinity>,
     pub(crate) session: Option<Arc<str>>,
     pub(crate) pool: Option<Arc<str>>,
+    pub(crate) profile: Option<Arc<str>>,
     pub(crate) idempotent: Option<bool>,
 }
 
@@ -82,7 +83,16 @@ impl CallOptions {
         self
     }
 
-    /// Which worker calls go to. Default: [`Affinity::Hint`].
+    /// The time limit of this name, where no limit is given by [`timeout`](Self::timeout) or
+    /// [`no_timeout`](Self::no_timeout); see [`BridgeBuilder::profile`].
+    ///
+    /// [`BridgeBuilder::profile`]: crate::BridgeBuilder::profile
+    pub fn profile(mut self, name: &str) -> Self {
+        self.profile = Some(name.into());
+        self
+    }
+
+    /// Which worker calls go to. Default: that of the pool, else [`Affinity::Hint`].
     pub fn affinity(mut self, affinity: Affinity) -> Self {
         self.affinity = Some(affinity);
         self
@@ -117,6 +127,7 @@ impl CallOptions {
             affinity: self.affinity.or(other.affinity),
             session: self.session.or_else(|| other.session.clone()),
             pool: self.pool.or_else(|| other.pool.clone()),
+            profile: self.profile.or_else(|| other.profile.clone()),
             idempotent: self.idempotent.or(other.idempotent),
         }
     }

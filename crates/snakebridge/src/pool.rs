@@ -11,6 +11,7 @@ use snakebridge_worker::interpreter::{Candidate, PYTHON, Surroundings, Wanted, s
 
 use crate::engine::{PoolSettings, START_LIMIT};
 use crate::error::{Error, ErrorKind, Result};
+use crate::options::Affinity;
 
 /// Settings of a pool: workers that are alike.
 ///
@@ -33,6 +34,7 @@ pub struct Pool {
     current_dir: Option<PathBuf>,
     preload: Vec<String>,
     threads: Option<usize>,
+    affinity: Affinity,
     memory_limit: Option<u64>,
     start_limit: Duration,
     min: usize,
@@ -53,6 +55,7 @@ impl Pool {
             current_dir: None,
             preload: Vec::new(),
             threads: None,
+            affinity: Affinity::Hint,
             memory_limit: None,
             start_limit: START_LIMIT,
             min: 1,
@@ -80,6 +83,13 @@ impl Pool {
     /// `min` end when they have been idle for [`idle_limit`](Self::idle_limit) and hold no object.
     pub fn workers_between(mut self, min: usize, max: usize) -> Self {
         (self.min, self.max) = (min, max);
+        self
+    }
+
+    /// Which worker calls go to, where neither the call nor its handle says it. Default:
+    /// [`Affinity::Hint`].
+    pub fn affinity(mut self, affinity: Affinity) -> Self {
+        self.affinity = affinity;
         self
     }
 
@@ -213,6 +223,7 @@ impl Pool {
             preload: self.preload,
             memory_limit: self.memory_limit,
             start_limit: self.start_limit,
+            affinity: self.affinity,
             schedule,
         })
     }

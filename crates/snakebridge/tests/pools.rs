@@ -180,6 +180,50 @@ fn a_worker_that_has_grown_is_replaced() {
 }
 
 #[test]
+fn profiles_are_time_limits_with_names() {
+    let py = quiet()
+        .profile("short", Some(Duration::from_millis(50)))
+        .profile("default", Some(Duration::from_millis(100)))
+        .library_profile("time", "batch_job")
+        .library_profile("importlib", "short")
+        .build()
+        .unwrap();
+    py.ready().unwrap();
+    let sleep = |seconds: f64| py.exec("time", "sleep", (seconds,));
+    sleep(0.2).wait().unwrap();
+    let error = sleep(30.0).profile("short").wait().unwrap_err();
+    assert_eq!(error.to_string(), "time.sleep: no answer within 50ms");
+    let error = sleep(30.0).profile("short").timeout(Duration::from_millis(70)).wait().unwrap_err();
+    assert!(error.to_string().ends_with("70ms"), "an explicit limit wins: {error}");
+    let code = "__import__('time').sleep(30)";
+    let error = py.exec("builtins", "eval", (code,)).wait().unwrap_err();
+    assert!(error.to_string().ends_with("100ms"), "{error}");
+    let error = sleep(0.0).profile("nosuch").wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    let known =
+        "there is no profile `nosuch`, only `batch_job`, `default`, `ml_inference`, `short`";
+    assert!(error.to_string().ends_with(known), "{error}");
+    let error = quiet().library_profile("torch", "nosuch").build().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+}
+
+#[test]
+fn a_pool_has_an_affinity_of_its_own() {
+    let pool = Pool::new().workers(2).affinity(Affinity::StrictFailFast);
+    let py = quiet().pool("default", pool).build().unwrap();
+    py.ready().unwrap();
+    std::thread::scope(|scope| {
+        let sleep = py.exec("time", "sleep", (0.5,)).affinity(Affinity::StrictQueue);
+        let busy = scope.spawn(|| sleep.wait());
+        eventually("the session's worker is busy", || {
+            py.exec("gc", "collect", ()).wait().is_err_and(|error| error.kind() == ErrorKind::Busy)
+        });
+        py.exec("gc", "collect", ()).affinity(Affinity::Hint).wait().unwrap();
+        busy.join().unwrap().unwrap();
+    });
+}
+
+#[test]
 fn a_full_queue_refuses() {
     let pool = Pool::new().queue_limit(1);
     let py = quiet().pool("default", pool).build().unwrap();

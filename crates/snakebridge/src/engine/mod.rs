@@ -30,6 +30,8 @@ use snakebridge_pool::{PoolConfig, PoolId, WorkerKey};
 use snakebridge_worker::interpreter::{Candidate, Wanted};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::options::Affinity;
+use crate::profiles::Profiles;
 use lane::Lane;
 use output::Output;
 use placement::Placement;
@@ -68,6 +70,7 @@ pub(crate) struct Config {
     /// The folder that holds the worker's package.
     pub(crate) package: PathBuf,
     pub(crate) output: Output,
+    pub(crate) profiles: Profiles,
 }
 
 /// Settings of one pool, checked.
@@ -85,6 +88,7 @@ pub(crate) struct PoolSettings {
     pub(crate) memory_limit: Option<u64>,
     /// How long a worker may take to start.
     pub(crate) start_limit: Duration,
+    pub(crate) affinity: Affinity,
     pub(crate) schedule: PoolConfig,
 }
 
