@@ -57,6 +57,8 @@ struct World {
     count: u64,
     /// Calls that wait, and calls that hold a worker.
     waiting: BTreeMap<Ticket, u32>,
+    /// What calls asked for.
+    wants: BTreeMap<u32, Want>,
     holding: BTreeMap<WorkerKey, u32>,
     /// Processes that are there, as the supervisor would know them.
     alive: BTreeSet<WorkerKey>,
@@ -88,6 +90,7 @@ impl World {
             events: BTreeSet::new(),
             count: 0,
             waiting: BTreeMap::new(),
+            wants: BTreeMap::new(),
             holding: BTreeMap::new(),
             alive: BTreeSet::new(),
             refs: Vec::new(),
@@ -209,7 +212,9 @@ impl World {
             _ => Affinity::StrictFailFast,
         };
         let until = self.dice.chance(70).then(|| self.now + self.dice.millis(500));
-        match self.scheduler.request(Want { pool, session, pinned, affinity, until }) {
+        let want = Want { pool, session, pinned, affinity, until };
+        self.wants.insert(call, want);
+        match self.scheduler.request(want) {
             Outcome::Granted(worker) => {
                 assert!(pinned.is_none_or(|pinned| pinned == worker), "not the worker of the refs");
                 self.begin(call, worker);
@@ -234,6 +239,15 @@ impl World {
         assert!(self.alive.contains(&worker), "granted a worker that is not there");
         let other = self.holding.insert(worker, call);
         assert_eq!(other, None, "two calls hold {worker:?}");
+        let want = self.wants[&call];
+        match want.pinned {
+            Some(pinned) => assert_eq!(pinned, worker, "not the worker of the refs"),
+            None if want.affinity == Affinity::Hint => {}
+            None => {
+                let home = self.scheduler.home_of(want.session);
+                assert_eq!(home, Some(worker), "not the worker of the session");
+            }
+        }
         let after = self.dice.millis(60);
         self.at(after, Event::Ends(call, worker));
     }

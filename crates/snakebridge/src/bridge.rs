@@ -325,28 +325,8 @@ impl Home {
             HomeSession::Fixed(session) if pool.is_none() => Ok(Arc::clone(session)),
             HomeSession::Fixed(session) => match self.pool(pool)? {
                 pool if pool == session.pool => Ok(Arc::clone(session)),
-                pool => Ok(sessions.named(placement, pool, &session.id, Held::UntilReleased)),
+                pool => Ok(sessions.named(placement, pool, &session.id, Held::Elsewhere)),
             },
-        }
-    }
-
-    /// The session with this id, in the named pool or else in this one.
-    pub(crate) fn named_session(
-        &self,
-        pool: Option<&str>,
-        id: &Arc<str>,
-        other: PoolId,
-    ) -> Result<Arc<SessionState>> {
-        let engine = self.engine()?;
-        let pool = match pool {
-            Some(name) => self.pool(Some(name))?,
-            None => other,
-        };
-        match &self.session {
-            HomeSession::Fixed(session) if session.id == *id && session.pool == pool => {
-                Ok(Arc::clone(session))
-            }
-            _ => Ok(engine.sessions.named(&engine.shared.placement, pool, id, Held::UntilReleased)),
         }
     }
 }

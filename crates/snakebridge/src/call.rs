@@ -330,14 +330,14 @@ impl RawCall {
             return Err(error);
         }
         let defaults = &self.home.defaults;
-        let session = match (&self.receiver, &self.options.session, &self.options.pool) {
-            (Some(receiver), None, None) => Arc::clone(receiver.session()),
-            (Some(receiver), session, pool) => {
-                // A ref brings its session and its pool; what is said beside it has to agree.
-                let session = session.as_ref().unwrap_or(&receiver.session().id);
-                self.home.named_session(pool.as_deref(), session, receiver.session().pool)?
+        let session = match &self.receiver {
+            Some(receiver) => {
+                self.check_beside(receiver)?;
+                Arc::clone(receiver.session())
             }
-            (None, session, pool) => self.home.session(pool.as_deref(), session.as_ref())?,
+            None => {
+                self.home.session(self.options.pool.as_deref(), self.options.session.as_ref())?
+            }
         };
         let mut pinned = None;
         for object in self.receiver.iter().chain(&self.refs) {
@@ -365,6 +365,25 @@ impl RawCall {
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         self.write_header(session.number);
         Ok(Plan { session, pinned, affinity, deadline, limit })
+    }
+
+    /// A ref brings its session and its pool; what is said beside it has to agree.
+    fn check_beside(&self, receiver: &Ref) -> Result<()> {
+        let session = receiver.session();
+        if let Some(id) = self.options.session.as_ref().filter(|id| **id != session.id) {
+            return Err(
+                receiver.mismatch(&format!("session `{}`", session.id), &format!("session `{id}`"))
+            );
+        }
+        let Some(name) = &self.options.pool else { return Ok(()) };
+        let config = &self.home.engine()?.shared.config;
+        match config.pool_named(Some(name))? {
+            pool if pool == session.pool => Ok(()),
+            _ => {
+                let own = format!("pool `{}`", config.pool(session.pool).name);
+                Err(receiver.mismatch(&own, &format!("pool `{name}`")))
+            }
+        }
     }
 
     /// The limit of the profile that was named, else of the profile of the library that is called.

@@ -257,16 +257,22 @@ impl Ref {
                 .with_hint("keep the session open as long as its refs are used"));
         }
         if self.0.session.number != session.number {
-            let message = format!(
-                "{} belongs to session `{}`, the call is made in session `{}`",
-                named(),
-                self.0.session.id,
-                session.id
-            );
-            return Err(Error::new(ErrorKind::SessionMismatch, message)
-                .with_hint("make the call in the session of the ref"));
+            return Err(self.mismatch(
+                &format!("session `{}`", self.0.session.id),
+                &format!("session `{}`", session.id),
+            ));
         }
         Ok(())
+    }
+
+    /// The ref is used where it does not belong.
+    pub(crate) fn mismatch(&self, own: &str, other: &str) -> Error {
+        let message = format!(
+            "the ref to a `{}` belongs to {own}, the call is made in {other}",
+            self.type_name()
+        );
+        Error::new(ErrorKind::SessionMismatch, message)
+            .with_hint("make the call in the session and the pool of the ref")
     }
 
     fn has(&self, bit: u32) -> bool {

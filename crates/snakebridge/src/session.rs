@@ -99,13 +99,11 @@ impl Deref for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         let Ok(engine) = self.bridge.home().engine() else { return };
-        if self.named && !engine.sessions.unhold(&self.state) {
-            return;
-        }
-        engine.close_session(&self.state);
-        // What the same id names in other pools has the same life.
-        for session in engine.sessions.remove(&self.state.id) {
+        for session in engine.sessions.unhold(&self.state) {
             engine.close_session(&session);
+        }
+        if !self.named {
+            engine.close_session(&self.state);
         }
     }
 }

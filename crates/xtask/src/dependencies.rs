@@ -49,7 +49,11 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
     ),
     ("base64", "bytes in conformance cases", &["snakebridge-testkit"]),
     ("regex", "patterns in conformance cases", &["snakebridge-testkit"]),
-    ("criterion", "benchmarks of the codec", &["snakebridge-wire", "snakebridge-bench"]),
+    (
+        "criterion",
+        "benchmarks of the codec and of the scheduler",
+        &["snakebridge-wire", "snakebridge-pool", "snakebridge-bench"],
+    ),
     ("insta", "tests of texts that people read", &["snakebridge", "snakebridge-cli"]),
     ("proptest", "tests with made-up input", &["snakebridge", "snakebridge-wire"]),
     (

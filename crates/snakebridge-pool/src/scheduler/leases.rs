@@ -92,6 +92,8 @@ pub(super) struct Waiter {
     needs: Option<WorkerKey>,
     /// The call carries refs, so it cannot go to any other worker.
     pinned: bool,
+    /// The call goes to the worker of its session, as soon as that has one.
+    strict: bool,
     until: Option<Instant>,
 }
 
@@ -161,11 +163,16 @@ impl<E: Clone> Scheduler<E> {
             self.timers.insert((until, Timer::Wait(ticket)));
         }
         self.pool(want.pool).waiting += 1;
+        let strict = want.pinned.is_none() && want.affinity != Affinity::Hint;
+        if strict && needs.is_none() {
+            self.sessions.count_homeless(want.session, 1);
+        }
         let waiter = Waiter {
             pool: want.pool,
             session: want.session,
             needs,
             pinned: want.pinned.is_some(),
+            strict,
             until: want.until,
         };
         self.waiters.insert(ticket, waiter);
@@ -290,6 +297,9 @@ impl<E: Clone> Scheduler<E> {
     fn forget(&mut self, ticket: Ticket) -> Option<Waiter> {
         let waiter = self.waiters.remove(&ticket)?;
         self.pool(waiter.pool).waiting -= 1;
+        if waiter.strict && waiter.needs.is_none() {
+            self.sessions.count_homeless(waiter.session, -1);
+        }
         if let Some(until) = waiter.until {
             self.timers.remove(&(until, Timer::Wait(ticket)));
         }
@@ -313,12 +323,30 @@ impl<E: Clone> Scheduler<E> {
                 continue;
             }
             waiter.needs = None;
-            let pool = waiter.pool;
+            let (pool, session) = (waiter.pool, waiter.session);
+            self.sessions.count_homeless(session, 1);
             let queue = &mut self.pool(pool).queue;
             // Tickets are numbered by age, and those that have waited longest stay in front.
             let place = queue.partition_point(|other| *other < ticket);
             queue.insert(place, ticket);
         }
+    }
+
+    /// A session has got its worker: its strict calls that wait for any now wait for that one.
+    pub(super) fn take_home(&mut self, session: SessionKey, worker: WorkerKey) {
+        let pool = self.slots[worker.slot as usize].pool;
+        let mut queue = std::mem::take(&mut self.pool(pool).queue);
+        queue.retain(|ticket| {
+            let Some(waiter) = self.waiters.get_mut(ticket) else { return false };
+            if waiter.session != session || !waiter.strict {
+                return true;
+            }
+            waiter.needs = Some(worker);
+            self.sessions.count_homeless(session, -1);
+            self.slots[worker.slot as usize].queue.push_back(*ticket);
+            false
+        });
+        self.pool(pool).queue = queue;
     }
 
     /// Gives idle workers of a pool to calls that have come into its queue.

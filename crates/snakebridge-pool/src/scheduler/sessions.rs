@@ -23,12 +23,14 @@ struct Place {
     open: bool,
     /// A session has no home before its first call.
     home: Option<WorkerKey>,
+    /// Strict calls that wait, while the session has no home.
+    homeless: u32,
 }
 
 impl Sessions {
     fn open(&mut self) -> SessionKey {
         let place = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place { serial: 0, open: false, home: None });
+            self.places.push(Place { serial: 0, open: false, home: None, homeless: 0 });
             self.places.len() as u32 - 1
         });
         let entry = &mut self.places[place as usize];
@@ -40,6 +42,7 @@ impl Sessions {
         let place = self.place_mut(session)?;
         place.open = false;
         place.serial = place.serial.wrapping_add(1);
+        place.homeless = 0;
         let home = place.home.take();
         self.free.push(session.place);
         home
@@ -60,6 +63,12 @@ impl Sessions {
             return None;
         }
         self.places[session.place as usize].home
+    }
+
+    pub(super) fn count_homeless(&mut self, session: SessionKey, change: i32) {
+        if let Some(place) = self.place_mut(session) {
+            place.homeless = place.homeless.saturating_add_signed(change);
+        }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -94,7 +103,11 @@ impl<E: Clone> Scheduler<E> {
         }
         if let Some(place) = self.sessions.place_mut(session) {
             place.home = Some(worker);
+            let homeless = place.homeless;
             self.change_sessions(worker.slot, |sessions| sessions + 1);
+            if homeless > 0 {
+                self.take_home(session, worker);
+            }
         }
     }
 

@@ -53,6 +53,8 @@ struct Named {
 pub(crate) enum Held {
     /// One guard more.
     ByGuard,
+    /// A session with the same id in another pool, whose life it shares.
+    Elsewhere,
     /// Nothing in particular: it lasts until somebody releases it.
     UntilReleased,
 }
@@ -84,25 +86,36 @@ impl Sessions {
         });
         match held {
             Held::ByGuard => entry.guards += 1,
+            Held::Elsewhere => {}
             Held::UntilReleased => entry.kept = true,
         }
         Arc::clone(&entry.state)
     }
 
-    /// One guard less. True if the session has to be closed now.
-    pub(crate) fn unhold(&self, state: &SessionState) -> bool {
+    /// One guard less. Gives the sessions that have to be closed now: those with the id of this one
+    /// that nothing holds any more, in whichever pool.
+    pub(crate) fn unhold(&self, state: &Arc<SessionState>) -> Vec<Arc<SessionState>> {
         let mut named = self.lock();
-        let name = (state.pool, Arc::clone(&state.id));
-        let Some(entry) = named.get_mut(&name).filter(|entry| entry.state.number == state.number)
-        else {
-            return false;
-        };
-        entry.guards -= 1;
-        let last = entry.guards == 0 && !entry.kept;
-        if last {
-            named.remove(&name);
+        match named.get_mut(&(state.pool, Arc::clone(&state.id))) {
+            Some(entry) if entry.state.number == state.number => {
+                entry.guards -= 1;
+                if entry.guards > 0 || entry.kept {
+                    return Vec::new();
+                }
+            }
+            // It was released by its id, which may name another session by now.
+            Some(_) => return Vec::new(),
+            None => {}
         }
-        last
+        let mut ended = Vec::new();
+        named.retain(|(_, id), entry| {
+            let ends = *id == state.id && entry.guards == 0 && !entry.kept;
+            if ends {
+                ended.push(Arc::clone(&entry.state));
+            }
+            !ends
+        });
+        ended
     }
 
     /// Takes the sessions with this id out of the register, in whichever pool.
