@@ -16,6 +16,10 @@ use tempfile::TempDir;
 
 /// The Python side: objects that can be counted from outside of the bridge.
 const FIXTURE: &str = "
+try:
+    import _ctypes  # A worker imports it by itself, but a little later.
+except ImportError:
+    pass
 import gc
 import time
 import weakref

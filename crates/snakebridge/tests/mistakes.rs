@@ -200,6 +200,9 @@ fn the_debug_form_shows_the_traceback() {
          raise AppError(f'no {key}') from error\n",
     );
     let error = failed(py.call::<Value>("fixture", "outer", ("colour",)).wait());
+    let python = error.python().unwrap();
+    assert_eq!(python.cause().unwrap().type_name(), "KeyError");
+    assert_eq!(python.context().unwrap().type_name(), "KeyError", "it is both");
     let folder = _folder.path().display().to_string();
     let shown = format!("{error:?}").replace(&folder, "[FOLDER]");
     insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {

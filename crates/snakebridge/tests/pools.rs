@@ -253,3 +253,28 @@ fn each_pool_has_a_python_of_its_own() {
     assert_eq!(error.kind(), ErrorKind::Spawn, "{error}");
     assert_eq!(py.get::<String>("fixture", "NAME").wait().unwrap(), "default");
 }
+
+#[test]
+fn refs_are_counted_exactly() {
+    let py = quiet().build().unwrap();
+    let held = || py.status().unwrap().pools[0].workers[0].refs;
+    let objects = "[object() for _ in range(10)]";
+    // Of the wrong type: all refs are dropped before the call is over.
+    py.call::<Vec<i64>>("builtins", "eval", (objects,)).wait().unwrap_err();
+    assert_eq!(held(), 0);
+    let kept: Vec<Ref> = py.call("builtins", "eval", (objects,)).wait().unwrap();
+    assert_eq!(held(), 10);
+    let first = kept[0].clone();
+    drop(kept);
+    assert_eq!(held(), 1);
+    first.release();
+    first.release();
+    assert_eq!(held(), 0);
+    drop(first);
+    assert_eq!(held(), 0);
+    let session = py.session().open().unwrap();
+    let inside: Ref = session.call("builtins", "object", ()).wait().unwrap();
+    drop(session);
+    drop(inside);
+    assert_eq!(held(), 0);
+}

@@ -48,7 +48,7 @@ impl<E: Clone> Scheduler<E> {
                 Stage::Stopping => WorkerStage::Stopping,
                 Stage::Ending => WorkerStage::Ending,
             };
-            (self.key(number), stage, slot.calls, slot.refs, slot.sessions)
+            (self.key(number), stage, slot.calls, slot.refs.max(0) as u64, slot.sessions)
         });
         PoolStatus { waiting: self.pools[usize::from(pool.0)].waiting, workers: workers.collect() }
     }

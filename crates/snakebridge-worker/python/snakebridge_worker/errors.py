@@ -55,7 +55,9 @@ class _Describer:
         self.seen.add(id(error))
         cls = type(error)
         cause = self.link(_cause_of(error))
-        context = self.link(_context_of(error))
+        # `raise ... from e` while `e` is handled: it is both, and is sent once.
+        same = cause is not None and _context_of(error) is _cause_of(error)
+        context = True if same else self.link(_context_of(error))
         members = tuple(
             self.describe(member) for member in _members(error)[:_MOST_MEMBERS] if self.left > 0
         )

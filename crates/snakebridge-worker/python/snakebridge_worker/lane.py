@@ -139,6 +139,11 @@ class Lane:
         if flags & frames.NO_RESULT:
             self.send(frames.VALUE, dumps(None, PICKLE_PROTOCOL))
             return
+        if type(result) is str and not flags & frames.BY_REF:
+            # Whether it is valid Unicode shows when the host reads it.
+            self.last, self.last_session = result, session
+            self.send(frames.VALUE, dumps(result, PICKLE_PROTOCOL))
+            return
         try:
             if flags & frames.BY_REF or not self.is_value(result):
                 self.send(frames.REF, self.encoder.ref(session, result))

@@ -15,16 +15,21 @@ _MISSING = object()
 
 def call(parts: tuple[Any, ...]) -> Any:
     """`(module, function, args[, kwargs])`."""
-    module = sys.modules.get(parts[0])
-    name = parts[1]
-    function = _MISSING
-    if module is not None and "." not in name:
-        function = getattr(module, name, _MISSING)
-    if function is _MISSING:
-        function = find(parts[0], name)
     if len(parts) == 3:
-        return function(*parts[2])  # type: ignore[operator]
-    return function(*parts[2], **parts[3])  # type: ignore[operator]
+        path, name, args = parts
+        return lookup(path, name)(*args)
+    path, name, args, kwargs = parts
+    return lookup(path, name)(*args, **kwargs)
+
+
+def lookup(path: str, name: str) -> Any:
+    """A name in a module, by the short way if it is there."""
+    module = sys.modules.get(path)
+    if module is None or "." in name:
+        return find(path, name)
+    found = getattr(module, name, _MISSING)
+    # The module may be on its way in, by another thread: importing it waits for that.
+    return find(path, name) if found is _MISSING else found
 
 
 def get(parts: tuple[Any, ...]) -> Any:

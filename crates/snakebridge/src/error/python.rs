@@ -28,9 +28,18 @@ pub struct PythonError {
     frames: Vec<TracebackFrame>,
     notes: Vec<String>,
     cause: Option<Box<Self>>,
-    context: Option<Box<Self>>,
+    context: Context,
     suppress_context: bool,
     exceptions: Vec<Self>,
+}
+
+/// The exception that was being handled.
+#[derive(Clone, Debug)]
+enum Context {
+    None,
+    /// It is the cause too.
+    Cause,
+    Other(Box<PythonError>),
 }
 
 /// One line of a traceback.
@@ -115,7 +124,11 @@ impl PythonError {
     /// The exception that was being handled when it was raised.
     #[must_use]
     pub fn context(&self) -> Option<&Self> {
-        self.context.as_deref()
+        match &self.context {
+            Context::None => None,
+            Context::Cause => self.cause(),
+            Context::Other(context) => Some(context),
+        }
     }
 
     /// The members of an exception group; empty for other exceptions.
@@ -134,7 +147,7 @@ impl PythonError {
     }
 
     fn write_traceback(&self, out: &mut String, indent: &str) -> fmt::Result {
-        let link = match (&self.cause, &self.context) {
+        let link = match (self.cause(), self.context()) {
             (Some(cause), _) => Some((
                 cause,
                 "The above exception was the direct cause of the following exception:",
@@ -228,5 +241,33 @@ impl<'de> Deserialize<'de> for PythonError {
         }
         const FIELDS: usize = 11;
         deserializer.deserialize_tuple(FIELDS, Visitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Context {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Context;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an exception, True or None")
+            }
+
+            fn visit_unit<E: de::Error>(self) -> Result<Context, E> {
+                Ok(Context::None)
+            }
+
+            fn visit_bool<E: de::Error>(self, _: bool) -> Result<Context, E> {
+                Ok(Context::Cause)
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, seq: A) -> Result<Context, A::Error> {
+                let deserializer = de::value::SeqAccessDeserializer::new(seq);
+                Deserialize::deserialize(deserializer).map(|error| Context::Other(Box::new(error)))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
     }
 }
