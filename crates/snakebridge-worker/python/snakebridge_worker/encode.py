@@ -46,6 +46,10 @@ class ResultPickler(Pickler):
         return convert(self, obj)
 
 
+# From this size on a result gets a pickler of its own.
+_LARGE = 1 << 16
+
+
 class _Sink:
     """Where the pickler writes: it hands over what it has in a few pieces."""
 
@@ -58,13 +62,8 @@ class Encoder:
 
     def __init__(self, sessions: Sessions) -> None:
         self.sessions = sessions
-        # One pickler serves all results: making one costs more than a small result does.
         self._chunks: list[bytes] = []
-        self._pickler = ResultPickler(_Sink(self._chunks), PICKLE_PROTOCOL)
-        self._pickler.sessions = sessions
-        self._pickler.session = 0
-        # Refs made for the last result, in case it has to be encoded again.
-        self._pickler.made = []
+        self._pickler = self._new_pickler()
 
     def is_value(self, obj: Any) -> bool:
         """Whether a result is copied; otherwise it is a ref as a whole."""
@@ -82,10 +81,28 @@ class Encoder:
             pickler.made = []
         try:
             pickler.dump(obj)
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        finally:
+            encoded = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        except BaseException:
             chunks.clear()
             pickler.clear_memo()
+            raise
+        chunks.clear()
+        if len(encoded) < _LARGE:
+            pickler.clear_memo()
+        else:
+            # Its memo has grown, and clearing it would cost every small result from here on.
+            self._pickler = self._new_pickler()
+            self._pickler.session, self._pickler.made = session, pickler.made
+        return encoded
+
+    def _new_pickler(self) -> ResultPickler:
+        # One pickler serves many results: making one costs more than a small result does.
+        pickler = ResultPickler(_Sink(self._chunks), PICKLE_PROTOCOL)
+        pickler.sessions = self.sessions
+        pickler.session = 0
+        # Refs made for the last result, in case it has to be encoded again.
+        pickler.made = []
+        return pickler
 
     def careful(self, session: int, obj: Any) -> bytes:
         """The result as a value again, with refs where the fast way failed."""
