@@ -197,7 +197,7 @@ impl<E: Clone> Scheduler<E> {
             return;
         }
         slot.calls += u64::from(how != Returned::Unused);
-        slot.refs += made;
+        slot.refs += made as i64;
         match how {
             Returned::Clean | Returned::Unused => self.free(now, worker.slot),
             Returned::Running => {
@@ -228,8 +228,8 @@ impl<E: Clone> Scheduler<E> {
             return;
         }
         let slot = &mut self.slots[worker.slot as usize];
-        slot.refs = slot.refs.saturating_sub(count);
-        if slot.refs == 0 && slot.is_draining() && slot.is_idle() {
+        slot.refs -= count as i64;
+        if slot.refs <= 0 && slot.is_draining() && slot.is_idle() {
             self.end(now, worker);
         }
     }

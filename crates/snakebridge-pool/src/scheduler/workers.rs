@@ -18,8 +18,9 @@ pub(super) struct Slot {
     pub(super) sessions: u32,
     /// Calls so far.
     pub(super) calls: u64,
-    /// Refs to objects here that are not released.
-    pub(super) refs: u64,
+    /// Refs to objects here that are not released. Below zero for a while: refs may be dropped
+    /// before the call that made them gives its worker back.
+    pub(super) refs: i64,
     draining: bool,
     /// When the worker has been idle for too long, if it may be ended for that.
     idle_until: Option<Instant>,
@@ -145,7 +146,7 @@ impl<E: Clone> Scheduler<E> {
         }
         self.drain(now, worker.slot);
         let slot = &self.slots[worker.slot as usize];
-        if slot.is_idle() && slot.refs == 0 {
+        if slot.is_idle() && slot.refs <= 0 {
             self.end(now, worker);
         }
     }
@@ -303,7 +304,7 @@ impl<E: Clone> Scheduler<E> {
         let pool = slot.pool;
         let live = self.slots_of(pool).filter(|slot| self.slots[*slot as usize].is_live()).count();
         let spare = live > self.config_of(worker.slot).min as usize;
-        if spare && slot.refs == 0 {
+        if spare && slot.refs <= 0 {
             self.end(now, worker);
         }
     }

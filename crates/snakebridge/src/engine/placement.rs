@@ -182,13 +182,19 @@ impl Placement {
     }
 
     /// Takes back a lane on which a call still runs that nobody waits for any more.
-    pub(crate) fn give_back_running(&self, worker: WorkerKey, session: u32, lane: Box<Lane>) {
+    pub(crate) fn give_back_running(
+        &self,
+        worker: WorkerKey,
+        session: u32,
+        lane: Box<Lane>,
+        made: u64,
+    ) {
         let mut state = self.lock();
         if !state.scheduler.is_alive(worker) {
             return;
         }
         state.place(worker).stopping = Some((session, lane));
-        state.scheduler.give_back(Instant::now(), worker, Returned::Running, 0);
+        state.scheduler.give_back(Instant::now(), worker, Returned::Running, made);
         self.done(state);
     }
 

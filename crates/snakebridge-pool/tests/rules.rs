@@ -1,0 +1,52 @@
+//! Rules of the scheduler, each shown by the shortest run that tells it from its opposite.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+use std::time::Instant;
+
+use snakebridge_pool::{
+    Action, Affinity, Outcome, PoolConfig, PoolId, Returned, Scheduler, SessionKey, Want, WorkerKey,
+};
+
+/// One pool whose first worker is ready, and a session in it.
+struct Bench {
+    scheduler: Scheduler<&'static str>,
+    session: SessionKey,
+    worker: WorkerKey,
+    now: Instant,
+}
+
+impl Bench {
+    fn new(config: PoolConfig) -> Self {
+        let mut scheduler = Scheduler::new(vec![config]);
+        let session = scheduler.open_session();
+        let Some(Action::Start(worker)) = scheduler.poll_action() else { panic!("no start") };
+        #[expect(clippy::disallowed_methods, reason = "only the start of a made-up clock")]
+        let now = Instant::now();
+        scheduler.worker_started(now, worker);
+        Self { scheduler, session, worker, now }
+    }
+
+    fn request(&mut self, pinned: Option<WorkerKey>) -> Outcome<&'static str> {
+        let (pool, session) = (PoolId(0), self.session);
+        let affinity = Affinity::Hint;
+        self.scheduler.request(Want { pool, session, pinned, affinity, until: None })
+    }
+
+    fn give_back(&mut self, made: u64) {
+        self.scheduler.give_back(self.now, self.worker, Returned::Clean, made);
+    }
+
+    fn refs(&self) -> u64 {
+        self.scheduler.status(PoolId(0)).workers[0].3
+    }
+}
+
+#[test]
+fn refs_that_are_dropped_before_their_call_has_ended_are_counted_once() {
+    let mut bench = Bench::new(PoolConfig::default());
+    assert_eq!(bench.request(None), Outcome::Granted(bench.worker));
+    bench.scheduler.released(bench.now, bench.worker, 2);
+    bench.give_back(3);
+    assert_eq!(bench.refs(), 1);
+}
