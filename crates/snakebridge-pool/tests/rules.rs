@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use snakebridge_pool::{
-    Action, Affinity, Outcome, PoolConfig, PoolId, Returned, Scheduler, SessionKey, Want, WorkerKey,
+    Action, Affinity, Outcome, PoolConfig, PoolId, Recycle, Returned, Scheduler, SessionKey, Want,
+    WorkerKey,
 };
 
 /// One pool whose first worker is ready, and a session in it.
@@ -33,6 +34,12 @@ impl Bench {
         self.scheduler.request(Want { pool, session, pinned, affinity, until: None })
     }
 
+    /// A call that makes so many refs.
+    fn call(&mut self, made: u64) {
+        assert_eq!(self.request(None), Outcome::Granted(self.worker));
+        self.give_back(made);
+    }
+
     fn give_back(&mut self, made: u64) {
         self.scheduler.give_back(self.now, self.worker, Returned::Clean, made);
     }
@@ -42,6 +49,11 @@ impl Bench {
     }
 }
 
+fn recycled_after(calls: u64) -> PoolConfig {
+    let recycle = Recycle { calls: Some(calls), ..Recycle::default() };
+    PoolConfig { recycle, ..PoolConfig::default() }
+}
+
 #[test]
 fn refs_that_are_dropped_before_their_call_has_ended_are_counted_once() {
     let mut bench = Bench::new(PoolConfig::default());
@@ -49,4 +61,17 @@ fn refs_that_are_dropped_before_their_call_has_ended_are_counted_once() {
     bench.scheduler.released(bench.now, bench.worker, 2);
     bench.give_back(3);
     assert_eq!(bench.refs(), 1);
+}
+
+#[test]
+fn the_limit_of_draining_holds_for_refs_of_the_call_that_ran_when_it_was_over() {
+    let mut config = recycled_after(1);
+    config.recycle.drain_limit = Some(Duration::from_secs(1));
+    let mut bench = Bench::new(config);
+    bench.call(1);
+    assert_eq!(bench.request(Some(bench.worker)), Outcome::Granted(bench.worker));
+    bench.now += Duration::from_secs(2);
+    bench.scheduler.handle_timeout(bench.now);
+    bench.give_back(1);
+    assert_eq!(bench.scheduler.poll_action(), Some(Action::End(bench.worker)));
 }

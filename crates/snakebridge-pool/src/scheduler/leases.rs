@@ -237,7 +237,7 @@ impl<E: Clone> Scheduler<E> {
     /// Gives a worker that is done with a call to the next one, or lets it be idle.
     pub(super) fn free(&mut self, now: Instant, slot: u32) {
         self.check_recycling(now, slot);
-        let held = self.slots[slot as usize].refs > 0 && !self.closed;
+        let held = self.slots[slot as usize].is_held() && !self.closed;
         if self.slots[slot as usize].is_draining() && !held {
             let worker = self.key(slot);
             return self.end(now, worker);

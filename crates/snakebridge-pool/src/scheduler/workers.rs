@@ -22,6 +22,8 @@ pub(super) struct Slot {
     /// before the call that made them gives its worker back.
     pub(super) refs: i64,
     draining: bool,
+    /// It has drained for too long: what is held here holds it no more.
+    overdue: bool,
     /// When the worker has been idle for too long, if it may be ended for that.
     idle_until: Option<Instant>,
     /// Starts that failed, one after the other.
@@ -65,6 +67,7 @@ impl Slot {
             calls: 0,
             refs: 0,
             draining: false,
+            overdue: false,
             idle_until: None,
             failures: 0,
         }
@@ -77,6 +80,11 @@ impl Slot {
     /// It takes no new calls but those that need it, and ends when nothing holds it.
     pub(super) fn is_draining(&self) -> bool {
         self.draining
+    }
+
+    /// Refs to objects here keep it.
+    pub(super) fn is_held(&self) -> bool {
+        self.refs > 0 && !self.overdue
     }
 
     fn is_live(&self) -> bool {
@@ -129,7 +137,8 @@ impl<E: Clone> Scheduler<E> {
         let (sessions, pool) = (slot.sessions, slot.pool);
         slot.generation += 1;
         slot.stage = Stage::Absent;
-        (slot.sessions, slot.calls, slot.refs, slot.draining) = (0, 0, 0, false);
+        (slot.sessions, slot.calls, slot.refs) = (0, 0, 0);
+        (slot.draining, slot.overdue) = (false, false);
         self.pool(pool).idle.remove(&(sessions, worker.slot));
         self.forget_timers(worker);
         self.rehome(worker.slot, worker);
@@ -317,8 +326,8 @@ impl<E: Clone> Scheduler<E> {
         if self.is_at(worker, Stage::Idle) {
             self.end(now, worker);
         } else if self.is_alive(worker) {
-            // It is busy: when it comes back, nothing may hold it any more.
-            self.slots[worker.slot as usize].refs = 0;
+            // It is busy, and ends when it comes back.
+            self.slots[worker.slot as usize].overdue = true;
         }
     }
 
