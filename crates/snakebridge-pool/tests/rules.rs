@@ -75,3 +75,23 @@ fn the_limit_of_draining_holds_for_refs_of_the_call_that_ran_when_it_was_over() 
     bench.give_back(1);
     assert_eq!(bench.scheduler.poll_action(), Some(Action::End(bench.worker)));
 }
+
+#[test]
+fn a_worker_that_is_due_but_held_serves_where_there_is_no_other() {
+    let mut bench = Bench::new(recycled_after(1));
+    for _ in 0..3 {
+        bench.call(1);
+    }
+    bench.scheduler.released(bench.now, bench.worker, 3);
+    assert_eq!(bench.scheduler.poll_action(), Some(Action::End(bench.worker)));
+}
+
+#[test]
+fn a_worker_that_is_due_but_held_serves_when_no_other_could_be_started() {
+    let mut bench = Bench::new(PoolConfig { max: 2, ..recycled_after(1) });
+    bench.call(1);
+    let Outcome::Queued(ticket) = bench.request(None) else { panic!("another one can start") };
+    let Some(Action::Start(other)) = bench.scheduler.poll_action() else { panic!("no start") };
+    bench.scheduler.worker_failed(bench.now, other, "no such interpreter");
+    assert_eq!(bench.scheduler.poll_action(), Some(Action::Grant(ticket, bench.worker)));
+}

@@ -209,3 +209,16 @@ fn each_pool_has_a_python_of_its_own() {
     assert_eq!(error.kind(), ErrorKind::Spawn, "{error}");
     assert_eq!(py.get::<String>("fixture", "NAME").wait().unwrap(), "default");
 }
+
+#[test]
+fn a_worker_that_is_due_but_held_goes_on_where_there_is_no_other() {
+    let py = quiet().pool("default", Pool::new().recycle_after_calls(2)).build().unwrap();
+    let list: Ref = py.call("builtins", "list", ([1],)).wait().unwrap();
+    let limit = Duration::from_secs(3);
+    for _ in 0..5 {
+        py.exec("gc", "collect", ()).timeout(limit).wait().unwrap();
+    }
+    let pid = worker_pid(&py);
+    drop(list);
+    eventually("it has been replaced", || !is_running(pid));
+}

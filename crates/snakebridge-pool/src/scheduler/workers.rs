@@ -126,6 +126,8 @@ impl<E: Clone> Scheduler<E> {
         if !live {
             self.refuse_pool(pool, &why);
         }
+        // There may be nobody left but workers that are to be replaced.
+        self.dispatch(pool);
     }
 
     /// A worker has ended, for whatever reason.
@@ -207,6 +209,14 @@ impl<E: Clone> Scheduler<E> {
         }
     }
 
+    /// Whether all that a pool has, and can have soon, are workers that are to be replaced.
+    pub(super) fn has_only_draining(&self, pool: PoolId) -> bool {
+        self.slots_of(pool).all(|slot| {
+            let slot = &self.slots[slot as usize];
+            slot.stage == Stage::Backoff || (slot.draining && slot.is_live())
+        })
+    }
+
     pub(super) fn take(&mut self, slot: u32) -> WorkerKey {
         let sessions = self.slots[slot as usize].sessions;
         self.pool_of(slot).idle.remove(&(sessions, slot));
@@ -285,6 +295,9 @@ impl<E: Clone> Scheduler<E> {
         if let Some(limit) = limit {
             self.timers.insert((now + limit, Timer::Drain(worker)));
         }
+        // It may have been the last one that was not.
+        let pool = self.slots[slot as usize].pool;
+        self.dispatch(pool);
     }
 
     pub(super) fn grace_over(&mut self, worker: WorkerKey) {
