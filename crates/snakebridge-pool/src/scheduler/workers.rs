@@ -177,6 +177,13 @@ impl<E: Clone> Scheduler<E> {
         slot.is_some_and(|slot| slot.generation == worker.generation && slot.stage != Stage::Absent)
     }
 
+    /// Whether the worker has started, and has not been ended: it may hold objects.
+    #[must_use]
+    pub fn has_started(&self, worker: WorkerKey) -> bool {
+        let stage = self.slots[worker.slot as usize].stage;
+        self.is_alive(worker) && matches!(stage, Stage::Idle | Stage::Busy | Stage::Stopping)
+    }
+
     /// The pool of a worker.
     #[must_use]
     pub fn pool_of_worker(&self, worker: WorkerKey) -> PoolId {
