@@ -261,7 +261,8 @@ impl Drop for Answer {
         match self.state {
             LaneState::Quiet if lane.finish() => placement.give_back(worker, lane, self.made.get()),
             LaneState::Waiting => {
-                placement.give_back_running(worker, self.session.number, lane);
+                let (session, made) = (self.session.number, self.made.get());
+                placement.give_back_running(worker, session, lane, made);
             }
             LaneState::Quiet | LaneState::Damaged => placement.give_back_damaged(worker),
         }

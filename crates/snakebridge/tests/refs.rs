@@ -239,3 +239,22 @@ fn a_destructor_that_hangs_does_not_hold_up_the_bridge() {
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert_eq!(py.call::<i64>("builtins", "abs", (-1,)).wait().unwrap(), 1);
 }
+
+/// How many refs the pool thinks that its workers hold.
+fn refs_held(py: &Bridge) -> u64 {
+    py.status().unwrap().pools[0].workers.iter().map(|worker| worker.refs).sum()
+}
+
+#[test]
+fn the_count_of_refs_comes_back_to_zero() {
+    let (py, _folder) = bridge_with(THINGS);
+    py.call::<i64>("builtins", "object", ()).wait().unwrap_err();
+    assert_eq!(refs_held(&py), 0, "a result of the wrong type");
+    let _: serde::de::IgnoredAny = py.call("fixture", "things", (10,)).wait().unwrap();
+    assert_eq!(refs_held(&py), 0, "a result that is not looked at");
+    let kept: (Ref, Value) = py.call("fixture", "things", (2,)).wait().unwrap();
+    py.call::<i64>("builtins", "object", ()).wait().unwrap_err();
+    assert_eq!(refs_held(&py), 2);
+    drop(kept);
+    assert_eq!(refs_held(&py), 0);
+}

@@ -111,7 +111,7 @@ impl<E: Clone> Scheduler<E> {
             Err(outcome) => return outcome,
         };
         if needed.is_none()
-            && let Some(&(_, slot)) = self.pool(want.pool).idle.first()
+            && let Some(slot) = self.idle_worker(want.pool)
         {
             let worker = self.take(slot);
             self.settle(want.session, worker);
@@ -149,6 +149,18 @@ impl<E: Clone> Scheduler<E> {
             (_, Affinity::StrictFailFast) => Err(Outcome::Refused(Refusal::Busy(worker))),
             (Some(_), _) | (None, Affinity::StrictQueue) => Ok(Some(worker)),
             (None, Affinity::Hint) => Ok(None),
+        }
+    }
+
+    /// The idle worker that takes a call of this pool. One that is to be replaced takes it only where
+    /// no other is left and none will come: held by refs, it could keep the calls waiting for ever.
+    fn idle_worker(&self, pool: PoolId) -> Option<u32> {
+        match self.pools[usize::from(pool.0)].idle.first() {
+            Some(&(_, slot)) => Some(slot),
+            None if self.has_only_draining(pool) => {
+                self.slots_of(pool).find(|slot| self.slots[*slot as usize].is_idle())
+            }
+            None => None,
         }
     }
 
@@ -244,7 +256,7 @@ impl<E: Clone> Scheduler<E> {
     /// Gives a worker that is done with a call to the next one, or lets it be idle.
     pub(super) fn free(&mut self, now: Instant, slot: u32) {
         self.check_recycling(now, slot);
-        let held = self.slots[slot as usize].refs > 0 && !self.closed;
+        let held = self.slots[slot as usize].is_held() && !self.closed;
         if self.slots[slot as usize].is_draining() && !held {
             let worker = self.key(slot);
             return self.end(now, worker);
@@ -263,10 +275,11 @@ impl<E: Clone> Scheduler<E> {
             own.pop_front();
         }
         let own = own.front().copied();
-        if self.slots[slot as usize].is_draining() {
+        let pool = self.slots[slot as usize].pool;
+        if self.slots[slot as usize].is_draining() && !self.has_only_draining(pool) {
             return own;
         }
-        let pool = self.slots[slot as usize].pool;
+        let waiters = &self.waiters;
         let any = &mut self.pools[usize::from(pool.0)].queue;
         while any.front().is_some_and(|ticket| !waiters.contains_key(ticket)) {
             any.pop_front();
@@ -351,7 +364,7 @@ impl<E: Clone> Scheduler<E> {
 
     /// Gives idle workers of a pool to calls that have come into its queue.
     pub(super) fn dispatch(&mut self, pool: PoolId) {
-        while let Some(&(_, slot)) = self.pool(pool).idle.first() {
+        while let Some(slot) = self.idle_worker(pool) {
             let Some(ticket) = self.next_for(slot) else {
                 break;
             };
@@ -378,7 +391,7 @@ impl<E: Clone> Scheduler<E> {
             let waiting = self.waiters.values().filter(|waiter| waiter.pool == id).count();
             assert_eq!(waiting, pool.waiting, "count of waiting calls");
             let any = self.waiters.values().any(|w| w.pool == id && w.needs.is_none());
-            assert!(!any || pool.idle.is_empty(), "a call waits while a worker is idle");
+            assert!(!any || self.idle_worker(id).is_none(), "a call waits while a worker is idle");
             let coming = self.slots_of(id).any(|slot| self.is_coming(slot));
             assert!(!any || coming, "a call waits, and no worker will come");
         }

@@ -48,7 +48,8 @@ impl<E: Clone> Scheduler<E> {
                 Stage::Stopping => WorkerStage::Stopping,
                 Stage::Ending => WorkerStage::Ending,
             };
-            (self.key(number), stage, slot.calls, slot.refs.max(0) as u64, slot.sessions)
+            let refs = u64::try_from(slot.refs).unwrap_or(0);
+            (self.key(number), stage, slot.calls, refs, slot.sessions)
         });
         PoolStatus { waiting: self.pools[usize::from(pool.0)].waiting, workers: workers.collect() }
     }

@@ -18,10 +18,12 @@ pub(super) struct Slot {
     pub(super) sessions: u32,
     /// Calls so far.
     pub(super) calls: u64,
-    /// Refs to objects here that are not released. One that is dropped while its call is still on
-    /// the way back is counted down before it is counted up.
+    /// Refs to objects here that are not released. Below zero for a while: refs may be dropped
+    /// before the call that made them gives its worker back.
     pub(super) refs: i64,
     draining: bool,
+    /// It has drained for too long: what is held here holds it no more.
+    overdue: bool,
     /// When the worker has been idle for too long, if it may be ended for that.
     idle_until: Option<Instant>,
     /// Starts that failed, one after the other.
@@ -65,6 +67,7 @@ impl Slot {
             calls: 0,
             refs: 0,
             draining: false,
+            overdue: false,
             idle_until: None,
             failures: 0,
         }
@@ -77,6 +80,11 @@ impl Slot {
     /// It takes no new calls but those that need it, and ends when nothing holds it.
     pub(super) fn is_draining(&self) -> bool {
         self.draining
+    }
+
+    /// Refs to objects here keep it.
+    pub(super) fn is_held(&self) -> bool {
+        self.refs > 0 && !self.overdue
     }
 
     fn is_live(&self) -> bool {
@@ -118,6 +126,8 @@ impl<E: Clone> Scheduler<E> {
         if !live {
             self.refuse_pool(pool, &why);
         }
+        // There may be nobody left but workers that are to be replaced.
+        self.dispatch(pool);
     }
 
     /// A worker has ended, for whatever reason.
@@ -129,7 +139,8 @@ impl<E: Clone> Scheduler<E> {
         let (sessions, pool) = (slot.sessions, slot.pool);
         slot.generation += 1;
         slot.stage = Stage::Absent;
-        (slot.sessions, slot.calls, slot.refs, slot.draining) = (0, 0, 0, false);
+        (slot.sessions, slot.calls, slot.refs) = (0, 0, 0);
+        (slot.draining, slot.overdue) = (false, false);
         self.pool(pool).idle.remove(&(sessions, worker.slot));
         self.forget_timers(worker);
         self.rehome(worker.slot, worker);
@@ -166,6 +177,13 @@ impl<E: Clone> Scheduler<E> {
         slot.is_some_and(|slot| slot.generation == worker.generation && slot.stage != Stage::Absent)
     }
 
+    /// Whether the worker has started, and has not been ended: it may hold objects.
+    #[must_use]
+    pub fn has_started(&self, worker: WorkerKey) -> bool {
+        let stage = self.slots[worker.slot as usize].stage;
+        self.is_alive(worker) && matches!(stage, Stage::Idle | Stage::Busy | Stage::Stopping)
+    }
+
     /// The pool of a worker.
     #[must_use]
     pub fn pool_of_worker(&self, worker: WorkerKey) -> PoolId {
@@ -196,6 +214,14 @@ impl<E: Clone> Scheduler<E> {
             }
             _ => live || self.slots_of(pool).any(|slot| stage(slot) == Stage::Ending),
         }
+    }
+
+    /// Whether all that a pool has, and can have soon, are workers that are to be replaced.
+    pub(super) fn has_only_draining(&self, pool: PoolId) -> bool {
+        self.slots_of(pool).all(|slot| {
+            let slot = &self.slots[slot as usize];
+            slot.stage == Stage::Backoff || (slot.draining && slot.is_live())
+        })
     }
 
     pub(super) fn take(&mut self, slot: u32) -> WorkerKey {
@@ -276,6 +302,9 @@ impl<E: Clone> Scheduler<E> {
         if let Some(limit) = limit {
             self.timers.insert((now + limit, Timer::Drain(worker)));
         }
+        // It may have been the last one that was not.
+        let pool = self.slots[slot as usize].pool;
+        self.dispatch(pool);
     }
 
     pub(super) fn grace_over(&mut self, worker: WorkerKey) {
@@ -317,8 +346,8 @@ impl<E: Clone> Scheduler<E> {
         if self.is_at(worker, Stage::Idle) {
             self.end(now, worker);
         } else if self.is_alive(worker) {
-            // It is busy: when it comes back, nothing may hold it any more.
-            self.slots[worker.slot as usize].refs = 0;
+            // It is busy, and ends when it comes back.
+            self.slots[worker.slot as usize].overdue = true;
         }
     }
 

@@ -182,13 +182,19 @@ impl Placement {
     }
 
     /// Takes back a lane on which a call still runs that nobody waits for any more.
-    pub(crate) fn give_back_running(&self, worker: WorkerKey, session: u32, lane: Box<Lane>) {
+    pub(crate) fn give_back_running(
+        &self,
+        worker: WorkerKey,
+        session: u32,
+        lane: Box<Lane>,
+        made: u64,
+    ) {
         let mut state = self.lock();
         if !state.scheduler.is_alive(worker) {
             return;
         }
         state.place(worker).stopping = Some((session, lane));
-        state.scheduler.give_back(Instant::now(), worker, Returned::Running, 0);
+        state.scheduler.give_back(Instant::now(), worker, Returned::Running, made);
         self.done(state);
     }
 
@@ -230,10 +236,13 @@ impl Placement {
 
     /// Closes a session, and notes that all its refs are to be released, wherever they are.
     pub(crate) fn close_session(&self, session: &SessionState) {
-        let mut state = self.lock();
-        state.scheduler.close_session(session.key);
-        for place in state.places.iter_mut() {
-            place.releases.extend([u64::from(session.number), 0]);
+        let State { scheduler, places, .. } = &mut *self.lock();
+        scheduler.close_session(session.key);
+        for (slot, place) in places.iter_mut().enumerate() {
+            // What is noted for a place without a worker would never be sent.
+            if scheduler.has_started(scheduler.key(slot as u32)) {
+                place.releases.extend([u64::from(session.number), 0]);
+            }
         }
     }
 

@@ -1,0 +1,97 @@
+//! Rules of the scheduler, each shown by the shortest run that tells it from its opposite.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+use std::time::{Duration, Instant};
+
+use snakebridge_pool::{
+    Action, Affinity, Outcome, PoolConfig, PoolId, Recycle, Returned, Scheduler, SessionKey, Want,
+    WorkerKey,
+};
+
+/// One pool whose first worker is ready, and a session in it.
+struct Bench {
+    scheduler: Scheduler<&'static str>,
+    session: SessionKey,
+    worker: WorkerKey,
+    now: Instant,
+}
+
+impl Bench {
+    fn new(config: PoolConfig) -> Self {
+        let mut scheduler = Scheduler::new(vec![config]);
+        let session = scheduler.open_session();
+        let Some(Action::Start(worker)) = scheduler.poll_action() else { panic!("no start") };
+        #[expect(clippy::disallowed_methods, reason = "only the start of a made-up clock")]
+        let now = Instant::now();
+        scheduler.worker_started(now, worker);
+        Self { scheduler, session, worker, now }
+    }
+
+    fn request(&mut self, pinned: Option<WorkerKey>) -> Outcome<&'static str> {
+        let (pool, session) = (PoolId(0), self.session);
+        let affinity = Affinity::Hint;
+        self.scheduler.request(Want { pool, session, pinned, affinity, until: None })
+    }
+
+    /// A call that makes so many refs.
+    fn call(&mut self, made: u64) {
+        assert_eq!(self.request(None), Outcome::Granted(self.worker));
+        self.give_back(made);
+    }
+
+    fn give_back(&mut self, made: u64) {
+        self.scheduler.give_back(self.now, self.worker, Returned::Clean, made);
+    }
+
+    fn refs(&self) -> u64 {
+        self.scheduler.status(PoolId(0)).workers[0].3
+    }
+}
+
+fn recycled_after(calls: u64) -> PoolConfig {
+    let recycle = Recycle { calls: Some(calls), ..Recycle::default() };
+    PoolConfig { recycle, ..PoolConfig::default() }
+}
+
+#[test]
+fn refs_that_are_dropped_before_their_call_has_ended_are_counted_once() {
+    let mut bench = Bench::new(PoolConfig::default());
+    assert_eq!(bench.request(None), Outcome::Granted(bench.worker));
+    bench.scheduler.released(bench.now, bench.worker, 2);
+    bench.give_back(3);
+    assert_eq!(bench.refs(), 1);
+}
+
+#[test]
+fn the_limit_of_draining_holds_for_refs_of_the_call_that_ran_when_it_was_over() {
+    let mut config = recycled_after(1);
+    config.recycle.drain_limit = Some(Duration::from_secs(1));
+    let mut bench = Bench::new(config);
+    bench.call(1);
+    assert_eq!(bench.request(Some(bench.worker)), Outcome::Granted(bench.worker));
+    bench.now += Duration::from_secs(2);
+    bench.scheduler.handle_timeout(bench.now);
+    bench.give_back(1);
+    assert_eq!(bench.scheduler.poll_action(), Some(Action::End(bench.worker)));
+}
+
+#[test]
+fn a_worker_that_is_due_but_held_serves_where_there_is_no_other() {
+    let mut bench = Bench::new(recycled_after(1));
+    for _ in 0..3 {
+        bench.call(1);
+    }
+    bench.scheduler.released(bench.now, bench.worker, 3);
+    assert_eq!(bench.scheduler.poll_action(), Some(Action::End(bench.worker)));
+}
+
+#[test]
+fn a_worker_that_is_due_but_held_serves_when_no_other_could_be_started() {
+    let mut bench = Bench::new(PoolConfig { max: 2, ..recycled_after(1) });
+    bench.call(1);
+    let Outcome::Queued(ticket) = bench.request(None) else { panic!("another one can start") };
+    let Some(Action::Start(other)) = bench.scheduler.poll_action() else { panic!("no start") };
+    bench.scheduler.worker_failed(bench.now, other, "no such interpreter");
+    assert_eq!(bench.scheduler.poll_action(), Some(Action::Grant(ticket, bench.worker)));
+}
