@@ -258,3 +258,17 @@ fn the_count_of_refs_comes_back_to_zero() {
     drop(kept);
     assert_eq!(refs_held(&py), 0);
 }
+
+#[test]
+fn what_a_stopped_call_gives_is_released() {
+    let folder = tempfile::tempdir().unwrap();
+    let mark = folder.path().join("gone");
+    let (py, _folder) = bridge_with(
+        "import pathlib, time\nclass Thing:\n    def __init__(self, mark): self.mark = mark\n    \
+         def __del__(self): pathlib.Path(self.mark).touch()\n\
+         def stubborn(mark):\n    try: time.sleep(30)\n    except KeyboardInterrupt: return Thing(mark)\n",
+    );
+    let limit = Duration::from_millis(100);
+    py.call::<Ref>("fixture", "stubborn", (&mark,)).timeout(limit).wait().unwrap_err();
+    eventually("it was released without another call", || mark.exists());
+}

@@ -145,6 +145,24 @@ pub(crate) struct Shared {
     flushing: AtomicBool,
 }
 
+impl Shared {
+    /// Notes objects to release for which there is no ref, and has that sent: session and id, 0 for
+    /// all objects of the session.
+    pub(crate) fn release_unseen(&self, worker: WorkerKey, session: u32, ids: &[u64]) {
+        if !ids.is_empty() {
+            self.placement.release_unseen(worker, session, ids);
+            self.flush_later();
+        }
+    }
+
+    fn flush_later(&self) {
+        // Only the first of many drops rings: the supervisor goes on looking until all are sent.
+        if !self.flushing.swap(true, Ordering::AcqRel) {
+            self.placement.ask_for_flush();
+        }
+    }
+}
+
 /// A running bridge. Ends with its last handle.
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -172,7 +190,7 @@ impl Engine {
     /// Notes that a ref is not needed any more. Never blocks for long and never fails.
     pub(crate) fn release(&self, worker: WorkerKey, session: &SessionState, id: u64) {
         if self.shared.placement.release(worker, session, id) {
-            self.flush_later();
+            self.shared.flush_later();
         }
     }
 
@@ -180,14 +198,7 @@ impl Engine {
     pub(crate) fn close_session(&self, session: &SessionState) {
         if session.close() {
             self.shared.placement.close_session(session);
-            self.flush_later();
-        }
-    }
-
-    fn flush_later(&self) {
-        // Only the first of many drops rings: the supervisor goes on looking until all are sent.
-        if !self.shared.flushing.swap(true, Ordering::AcqRel) {
-            self.shared.placement.ask_for_flush();
+            self.shared.flush_later();
         }
     }
 

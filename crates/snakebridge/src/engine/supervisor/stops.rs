@@ -30,8 +30,8 @@ impl Supervisor {
                 Ok(None) => left.push(stopping),
                 Ok(Some(reply)) => {
                     let unseen = refs_in(&reply);
+                    self.shared.release_unseen(stopping.worker, stopping.session, &unseen);
                     let placement = &self.shared.placement;
-                    placement.release_unseen(stopping.worker, stopping.session, &unseen);
                     match stopping.lane.finish() {
                         true => placement.recovered(stopping.worker, stopping.lane),
                         false => self.kill(stopping.worker),
