@@ -258,6 +258,10 @@ impl Drop for Answer {
     fn drop(&mut self) {
         let Some(mut lane) = self.lane.take() else { return };
         let (placement, worker) = (&self.engine.shared.placement, self.worker);
+        if self.made.get() > 0 && self.session.is_closed() {
+            // It was closed while the call waited: what closing it released did not include these.
+            self.engine.shared.release_unseen(worker, self.session.number, &[0]);
+        }
         match self.state {
             LaneState::Quiet if lane.finish() => placement.give_back(worker, lane, self.made.get()),
             LaneState::Waiting => {

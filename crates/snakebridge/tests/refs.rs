@@ -272,3 +272,23 @@ fn what_a_stopped_call_gives_is_released() {
     py.call::<Ref>("fixture", "stubborn", (&mark,)).timeout(limit).wait().unwrap_err();
     eventually("it was released without another call", || mark.exists());
 }
+
+#[test]
+fn a_call_that_waited_while_its_session_was_closed_leaves_nothing_behind() {
+    let (py, _folder) = bridge_with(THINGS);
+    let session = py.session().open().unwrap();
+    let thing: Result<Ref, _> = std::thread::scope(|scope| {
+        let busy = scope.spawn(|| py.exec("time", "sleep", (0.5,)).wait());
+        eventually("the worker is busy", || {
+            py.status().unwrap().pools[0].workers[0].state == snakebridge::WorkerState::Busy
+        });
+        let call = session.call("fixture", "Thing", ());
+        let waits = scope.spawn(|| call.wait());
+        eventually("a call waits", || py.status().unwrap().pools[0].waiting == 1);
+        drop(session);
+        busy.join().unwrap().unwrap();
+        waits.join().unwrap()
+    });
+    drop(thing);
+    assert_eq!(count(&py), 0);
+}
