@@ -292,3 +292,18 @@ fn a_call_that_waited_while_its_session_was_closed_leaves_nothing_behind() {
     drop(thing);
     assert_eq!(count(&py), 0);
 }
+
+#[test]
+fn refs_stay_refs_in_types_that_serde_buffers() {
+    #[derive(serde::Deserialize)]
+    struct Found {
+        a: i64,
+        #[serde(flatten)]
+        rest: std::collections::HashMap<String, Value>,
+    }
+    let py = bridge();
+    let code = "{'a': 1, 'b': object(), 'c': 2}";
+    let found: Found = py.call("builtins", "eval", (code,)).wait().unwrap();
+    assert_eq!((found.a, &found.rest["c"]), (1, &Value::Int(2)));
+    assert!(found.rest["b"].is_ref(), "{:?}", found.rest["b"]);
+}

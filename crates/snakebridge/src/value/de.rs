@@ -8,6 +8,7 @@ use serde::de::{
 use snakebridge_wire::token::{self, Shape};
 
 use super::{Dict, Value};
+use crate::scope;
 use crate::types::BigInt;
 
 impl<'de> Deserialize<'de> for Value {
@@ -143,23 +144,41 @@ impl<'de> Visitor<'de> for AnyValue {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
         let dict = Entries.visit_map(map)?;
-        match json_number(&dict) {
-            Some(number) => Ok(number),
-            None => Ok(Value::Dict(dict)),
-        }
+        let meant = single_entry(&dict).and_then(|(key, content)| match key {
+            token::REF => claimed_ref(content),
+            JSON_NUMBER => json_number(content),
+            _ => None,
+        });
+        Ok(meant.unwrap_or(Value::Dict(dict)))
     }
 }
 
-/// The number that `serde_json` hands over as a map of one text, where its feature
-/// `arbitrary_precision` is on. Our own codec never comes here with a dict.
-fn json_number(dict: &Dict) -> Option<Value> {
+fn single_entry(dict: &Dict) -> Option<(&str, &Value)> {
     let mut entries = dict.iter();
-    let (Some((Value::Str(key), Value::Str(text))), None) = (entries.next(), entries.next()) else {
-        return None;
-    };
-    if key != "$serde_json::private::Number" {
-        return None;
+    match (entries.next(), entries.next()) {
+        (Some((Value::Str(key), content)), None) => Some((key, content)),
+        _ => None,
     }
+}
+
+/// A ref that comes through a buffer of serde, as with `flatten`. Its key proves that it is one.
+fn claimed_ref(content: &Value) -> Option<Value> {
+    let Value::List(parts) = content else { return None };
+    let number = |part: &Value| match part {
+        Value::Int(value) => u64::try_from(*value).ok(),
+        Value::BigInt(value) => u64::try_from(value).ok(),
+        _ => None,
+    };
+    let [key, place] = &parts[..] else { return None };
+    scope::claim(number(key)?, number(place)?).map(Value::Ref)
+}
+
+const JSON_NUMBER: &str = "$serde_json::private::Number";
+
+/// The number that `serde_json` hands over as a map of one text, where its feature
+/// `arbitrary_precision` is on. Our own codec comes here only through buffers of serde.
+fn json_number(content: &Value) -> Option<Value> {
+    let Value::Str(text) = content else { return None };
     match text.parse::<BigInt>() {
         Ok(integer) => Some(integer.into()),
         Err(_) => text.parse::<f64>().ok().map(Value::Float),
