@@ -206,6 +206,7 @@ impl Pool {
             return Err(config_error(format!("at least {min} workers, but at most {max}")));
         }
         (schedule.min, schedule.max) = (min as u32, max as u32);
+        bound_times(&mut schedule);
         for (name, value) in &env {
             check_variable(name, value.as_deref())?;
         }
@@ -222,7 +223,7 @@ impl Pool {
             current_dir: current_dir.as_deref().map(folder).transpose()?,
             preload: self.preload,
             memory_limit: self.memory_limit,
-            start_limit: self.start_limit,
+            start_limit: self.start_limit.min(FOREVER),
             affinity: self.affinity,
             schedule,
         })
@@ -242,6 +243,18 @@ impl Pool {
             }
         }
         Ok(env)
+    }
+}
+
+/// Longer than any program runs, and short enough to be added to the present time.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// `Duration::MAX` says "never", and must not overflow.
+fn bound_times(schedule: &mut PoolConfig) {
+    schedule.idle_limit = schedule.idle_limit.min(FOREVER);
+    schedule.grace = schedule.grace.min(FOREVER);
+    for time in [&mut schedule.recycle.age, &mut schedule.recycle.drain_limit] {
+        *time = time.map(|time| time.min(FOREVER));
     }
 }
 

@@ -316,3 +316,19 @@ fn closing_a_session_does_not_keep_the_supervisor_awake() {
     let sleeps = sleeps_of("snakebridge-sup") - before;
     assert!(sleeps < 8, "woken {sleeps} times in a second with nothing to do");
 }
+
+#[test]
+fn times_without_end_are_no_limit() {
+    let pool = Pool::new()
+        .workers_between(1, 2)
+        .idle_limit(Duration::MAX)
+        .grace(Duration::MAX)
+        .recycle_after(Duration::MAX)
+        .drain_limit(Duration::MAX)
+        .start_timeout(Duration::MAX);
+    let py = quiet().pool("default", pool.recycle_after_calls(1)).build().unwrap();
+    let limit = Duration::from_secs(10);
+    for _ in 0..3 {
+        py.exec("gc", "collect", ()).timeout(limit).wait().unwrap();
+    }
+}
