@@ -332,3 +332,16 @@ fn times_without_end_are_no_limit() {
         py.exec("gc", "collect", ()).timeout(limit).wait().unwrap();
     }
 }
+
+#[test]
+fn a_guard_keeps_its_session_whatever_the_same_id_names_elsewhere() {
+    let py = quiet().pool("second", Pool::new()).build().unwrap();
+    let second = py.with(CallOptions::new().pool("second"));
+    let here = py.session().id("shared").open().unwrap();
+    let there = second.session().id("shared").open().unwrap();
+    let list: Ref = there.call("builtins", "list", ([1],)).wait().unwrap();
+    drop(here);
+    assert_eq!(list.len().wait().unwrap(), 1);
+    drop(there);
+    assert_eq!(list.len().wait().unwrap_err().kind(), ErrorKind::SessionClosed);
+}
