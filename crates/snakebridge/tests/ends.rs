@@ -4,10 +4,12 @@ mod common;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{bridge, descriptors, eventually, is_running, kill, quiet, worker_pid};
-use snakebridge::{Bridge, ErrorKind, Ref};
+use snakebridge::{Bridge, ErrorKind, Output, OutputPiece, Ref};
 
 #[test]
 fn dropping_the_last_handle_ends_the_workers() {
@@ -148,4 +150,29 @@ fn a_bridge_can_be_opened_again_after_a_failure() {
     drop(broken);
     let py: Bridge = bridge();
     py.ready().unwrap();
+}
+
+#[test]
+fn a_child_that_goes_on_printing_does_not_hold_up_the_end() {
+    let printed = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&printed);
+    // Whoever takes the output is slow, so there is always more of it.
+    let slow = move |_: OutputPiece<'_>| {
+        seen.store(true, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    let py = Bridge::builder().output(Output::Handler(Arc::new(slow))).build().unwrap();
+    let code = "__import__('subprocess').Popen(['yes'], start_new_session=True).pid";
+    let pid: i32 = py.call("builtins", "eval", (code,)).wait().unwrap();
+    eventually("it prints", || printed.load(Ordering::SeqCst));
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        py.shutdown();
+        done.send(()).unwrap();
+    });
+    let ended = ended.recv_timeout(Duration::from_secs(8));
+    if is_running(pid) {
+        kill(pid);
+    }
+    ended.expect("the end of the bridge waits for a child that is not its own");
 }

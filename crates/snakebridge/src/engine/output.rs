@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -68,6 +68,9 @@ struct TailState {
 const TAIL: usize = 4096;
 /// How long the last of it is waited for after the worker has ended.
 const TAIL_LIMIT: Duration = Duration::from_millis(100);
+
+/// How long output is read after all workers have ended.
+const END_LIMIT: Duration = Duration::from_secs(1);
 
 impl Tail {
     fn push(&self, data: &[u8]) {
@@ -136,7 +139,8 @@ impl Pump {
 }
 
 impl Drop for Pump {
-    /// Reads what is there, and ends. Children of workers may hold the pipes open for ever.
+    /// Reads what is there, and ends. Children of workers may hold the pipes open for ever, and
+    /// write to them for ever.
     fn drop(&mut self) {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         platform::ring(&self.wake);
@@ -150,6 +154,7 @@ impl Drop for Pump {
 fn run(inbox: &Mutex<Inbox>, bell: &OwnedFd, output: &Output) {
     let mut sources: Vec<Source> = Vec::new();
     let mut buffer = vec![0; 1 << 16];
+    let mut last_look = None;
     loop {
         let closed = {
             let mut inbox = inbox.lock().unwrap_or_else(PoisonError::into_inner);
@@ -157,7 +162,8 @@ fn run(inbox: &Mutex<Inbox>, bell: &OwnedFd, output: &Output) {
             inbox.closed
         };
         let ready = wait(&sources, bell, closed);
-        if closed && ready.is_empty() {
+        let is_over = |limit: Instant| ready.is_empty() || Instant::now() >= limit;
+        if closed && is_over(*last_look.get_or_insert_with(|| Instant::now() + END_LIMIT)) {
             return;
         }
         // From the back, so that the places of the others stay right.
