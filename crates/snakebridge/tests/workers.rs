@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::{bridge, bridge_with, builder_with, eventually, quiet};
@@ -162,4 +163,20 @@ fn a_start_that_failed_is_tried_again() {
     std::fs::set_permissions(&beside, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     std::fs::rename(&beside, &python).unwrap();
     eventually("it works now", || py.ready().is_ok());
+}
+
+#[test]
+fn a_handler_of_output_that_panics_does_not_block_the_workers() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&count);
+    let handler = move |piece: snakebridge::OutputPiece<'_>| {
+        seen.fetch_add(piece.data.len(), Ordering::SeqCst);
+        panic!("a handler that does not work");
+    };
+    let py = Bridge::builder().output(Output::Handler(Arc::new(handler))).build().unwrap();
+    for _ in 0..5 {
+        py.exec("builtins", "print", ("x".repeat(100_000),)).wait().unwrap();
+    }
+    py.shutdown();
+    assert_eq!(count.load(Ordering::SeqCst), 500_005);
 }

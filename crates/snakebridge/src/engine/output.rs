@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -145,7 +146,7 @@ impl Drop for Pump {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         platform::ring(&self.wake);
         if let Some(thread) = self.thread.take() {
-            // A panic in a handler was printed by the thread itself.
+            // A panic was printed by the thread itself.
             let _ = thread.join();
         }
     }
@@ -207,7 +208,11 @@ fn pass_on(output: &Output, source: &Source, data: &[u8]) {
     let is_stderr = source.stderr.is_some();
     match output {
         Output::Discard => {}
-        Output::Handler(handler) => handler(OutputPiece { worker: source.worker, is_stderr, data }),
+        Output::Handler(handler) => {
+            let piece = OutputPiece { worker: source.worker, is_stderr, data };
+            // The panic has printed itself. Without this thread, workers could print no more.
+            let _ = catch_unwind(AssertUnwindSafe(|| handler(piece)));
+        }
         // Where the host's own output is closed there is nobody to tell.
         Output::Forward if is_stderr => {
             let _ = std::io::stderr().lock().write_all(data);
