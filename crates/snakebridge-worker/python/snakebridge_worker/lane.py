@@ -72,7 +72,11 @@ class Lane:
         special = frames.BY_REF | frames.NO_RESULT
         value_heads = [frames.header(frames.VALUE, length) for length in range(256)]
         data = b""
+        body: Any
+        reply: Any
         while True:
+            # Nothing may be kept alive while the lane waits.
+            body = result = reply = None
             if not data:
                 data = read(reader, CHUNK)
             have = len(data)
@@ -84,7 +88,7 @@ class Lane:
             version, kind, flags, session, length = unpack(data)
             end = header_len + length
             if have == end:
-                body: Any = data[header_len:]
+                body = data[header_len:]
                 data = b""
             elif have > end:
                 body, data = data[header_len:end], data[end:]
@@ -131,8 +135,6 @@ class Lane:
                     self.send(frames.VALUE, reply)
             else:
                 self.send_result(session, flags, result)
-            # Nothing may be kept alive while the lane waits.
-            result = None
 
     def send_result(self, session: int, flags: int, result: Any) -> None:
         """Sends a result that is no plain scalar."""

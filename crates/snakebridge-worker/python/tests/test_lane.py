@@ -4,6 +4,7 @@ import os
 import pickle
 import threading
 import time
+import tracemalloc
 import unittest
 from typing import Any, NamedTuple
 
@@ -392,3 +393,29 @@ class OddClasses(Case):
 
 if __name__ == "__main__":
     unittest.main()
+
+
+class Memory(Case):
+    def grown_by(self, data: bytes) -> int:
+        """How much more memory is in use when the lane waits again."""
+        self.assert_alive()
+        tracemalloc.start()
+        try:
+            sender = threading.Thread(target=self.send, args=(data,))
+            sender.start()
+            self.receive()
+            sender.join()
+            time.sleep(0.05)  # The reply is there a moment before the lane waits.
+            return tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+
+    def test_a_large_reply_is_not_kept(self) -> None:
+        self.assertLess(self.grown_by(call("builtins", "bytes", 5_000_000)), 1_000_000)
+
+    def test_arguments_that_were_refused_are_not_kept(self) -> None:
+        body = b"\xff" * 5_000_000
+        for kind in (frames.CALL, 99):
+            with self.subTest(kind=kind):
+                header = frames.HEADER.pack(1, kind, 0, SESSION, len(body))
+                self.assertLess(self.grown_by(header + body), 1_000_000)
