@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use common::{builder_with, eventually, is_running, meet, quiet, worker_pid};
-use snakebridge::{Affinity, Bridge, CallOptions, ErrorKind, Pool, Ref, Retry, WorkerState};
+use snakebridge::{Affinity, Bridge, Bytes, CallOptions, ErrorKind, Pool, Ref, Retry, WorkerState};
 
 fn pid_in(py: &Bridge, pool: &str) -> i32 {
     py.call("os", "getpid", ()).pool(pool).wait().unwrap()
@@ -344,4 +344,20 @@ fn a_guard_keeps_its_session_whatever_the_same_id_names_elsewhere() {
     assert_eq!(list.len().wait().unwrap(), 1);
     drop(there);
     assert_eq!(list.len().wait().unwrap_err().kind(), ErrorKind::SessionClosed);
+}
+
+#[test]
+fn a_worker_lives_on_when_its_memory_is_too_small_for_a_value() {
+    let pool = Pool::new().memory_limit(512 << 20);
+    let py = quiet().pool("default", pool).build().unwrap();
+    let list: Ref = py.call("builtins", "list", ([1],)).wait().unwrap();
+    // There is room for the object, but not for its encoding.
+    let error = py.call::<Bytes>("builtins", "bytes", (300 << 20,)).wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Decode, "{error}");
+    assert_eq!(list.len().wait().unwrap(), 1);
+    let large = Bytes::from(vec![0; 520 << 20]);
+    let error = py.exec("builtins", "len", (large,)).wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Encode, "{error}");
+    assert!(error.to_string().contains("MemoryError"), "{error}");
+    assert_eq!(list.len().wait().unwrap(), 1);
 }

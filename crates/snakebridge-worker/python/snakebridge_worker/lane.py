@@ -95,6 +95,9 @@ class Lane:
             else:
                 body = self.read_body(data[header_len:], length)
                 data = b""
+                if body is None and kind in operations:
+                    self.refuse(MemoryError(f"a request of {length} bytes"))
+                    continue
             operation = operations.get(kind)
             if operation is None or version != frames.PROTOCOL_VERSION:
                 self.other(version, kind, session, body)
@@ -127,14 +130,18 @@ class Lane:
             except Exception:
                 is_scalar = False  # A metaclass may leave its classes without a hash.
             if is_scalar and not flags & special:
-                reply = dumps(result, PICKLE_PROTOCOL)
-                size = len(reply)
-                if size < 256:
-                    write(writer, value_heads[size] + reply)
-                else:
-                    self.send(frames.VALUE, reply)
-            else:
+                try:
+                    reply = dumps(result, PICKLE_PROTOCOL)
+                except Exception:
+                    reply = None  # There is no memory for it: it can still be a ref.
+            if reply is None:
                 self.send_result(session, flags, result)
+                continue
+            size = len(reply)
+            if size < 256:
+                write(writer, value_heads[size] + reply)
+            else:
+                self.send(frames.VALUE, reply)
 
     def send_result(self, session: int, flags: int, result: Any) -> None:
         """Sends a result that is no plain scalar."""
@@ -240,9 +247,16 @@ class Lane:
             data += more
         return data
 
-    def read_body(self, start: bytes, length: int) -> memoryview:
-        """Reads the rest of a body of known length, straight to where it stays."""
-        body = bytearray(length)
+    def read_body(self, start: bytes, length: int) -> memoryview | None:
+        """Reads the rest of a body of known length, straight to where it stays.
+
+        Where there is no memory for it, it is read past, so that the lane stays in step.
+        """
+        try:
+            body = bytearray(length)
+        except MemoryError:
+            self.skip(length - len(start))
+            return None
         view = memoryview(body)
         done = len(start)
         view[:done] = start
@@ -252,3 +266,11 @@ class Lane:
                 raise frames.ProtocolError("the host closed the lane in the middle of a frame")
             done += count
         return view
+
+    def skip(self, length: int) -> None:
+        """Reads past so many bytes."""
+        while length > 0:
+            count = len(os.read(self.reader, min(length, LARGE)))
+            if not count:
+                raise frames.ProtocolError("the host closed the lane in the middle of a frame")
+            length -= count
