@@ -254,15 +254,17 @@ def _tuple(pickler: ResultPickler, obj: tuple[Any, ...]) -> Reduced:
 
 
 def _set(pickler: ResultPickler, obj: set[Any]) -> Reduced:
-    return markers.plain, (set(set.__iter__(obj)),)
+    return markers.plain, (set.copy(obj),)
 
 
 def _frozenset(pickler: ResultPickler, obj: frozenset[Any]) -> Reduced:
-    return markers.plain, (frozenset(frozenset.__iter__(obj)),)
+    return markers.plain, (frozenset.copy(obj),)
 
 
 def _dict(pickler: ResultPickler, obj: dict[Any, Any]) -> Reduced:
-    return markers.plain, (dict(dict.items(obj)),)
+    copy = dict(dict.items(obj))
+    # Keys that became equal would swallow each other.
+    return (markers.plain, (copy,)) if len(copy) == dict.__len__(obj) else _keep(pickler, obj)
 
 
 def _ordered_dict(pickler: ResultPickler, obj: Any) -> Reduced:

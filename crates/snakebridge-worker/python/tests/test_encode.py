@@ -220,6 +220,24 @@ class Subclasses(Case):
         ordered.move_to_end("a")
         self.assertEqual(list(self.fast(ordered)), list("bca"))
 
+    def test_keys_that_became_equal_do_not_swallow_each_other(self) -> None:
+        class Key:
+            equal = False
+
+            def __hash__(self) -> int:
+                return 1
+
+            def __eq__(self, other: object) -> bool:
+                return self is other or Key.equal
+
+        keys = [Key(), Key()]
+        mapping = type("Mapping", (dict,), {})((key, None) for key in keys)
+        group = type("Group", (set,), {})(keys)
+        Key.equal = True
+        self.assertFalse(self.encoder.is_value(mapping))
+        self.assert_ref(self.fast([mapping])[0], mapping)
+        self.assertEqual(len(self.fast(group)), 2)
+
     def test_of_dates_and_decimals_they_stay_as_refs(self) -> None:
         for base, args in [
             (dt.date, (2024, 1, 1)),
