@@ -266,9 +266,12 @@ fn what_a_stopped_call_gives_is_released() {
     let (py, _folder) = bridge_with(
         "import pathlib, time\nclass Thing:\n    def __init__(self, mark): self.mark = mark\n    \
          def __del__(self): pathlib.Path(self.mark).touch()\n\
+         def ready(): pass\n\
          def stubborn(mark):\n    try: time.sleep(30)\n    except KeyboardInterrupt: return Thing(mark)\n",
     );
-    let limit = Duration::from_millis(100);
+    // The start of the worker and the import are not to fall within the limit.
+    py.exec("fixture", "ready", ()).wait().unwrap();
+    let limit = Duration::from_millis(200);
     py.call::<Ref>("fixture", "stubborn", (&mark,)).timeout(limit).wait().unwrap_err();
     eventually("it was released without another call", || mark.exists());
 }
