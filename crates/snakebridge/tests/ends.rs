@@ -67,6 +67,20 @@ fn shutdown_ends_calls_that_wait_and_calls_that_run() {
 }
 
 #[test]
+fn every_shutdown_waits_for_the_end_of_the_workers() {
+    let py = bridge();
+    let pid = worker_pid(&py);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                py.shutdown();
+                assert!(!is_running(pid), "it has ended when any `shutdown` has");
+            });
+        }
+    });
+}
+
+#[test]
 fn exit_handlers_run_and_output_is_flushed() {
     let folder = tempfile::tempdir().unwrap();
     let mark = folder.path().join("ended");

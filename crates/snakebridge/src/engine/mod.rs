@@ -205,8 +205,9 @@ impl Engine {
     /// Ends all workers and waits until they have ended.
     pub(crate) fn shutdown(&self) {
         self.shared.placement.close();
-        let supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(supervisor) = supervisor
+        // Held while it waits: whoever calls this at the same time waits as well.
+        let mut supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(supervisor) = supervisor.take()
             && supervisor.thread().id() != std::thread::current().id()
         {
             // A panic there was printed by the thread itself, and there is nothing to undo.
