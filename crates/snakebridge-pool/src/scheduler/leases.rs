@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use super::workers::{Stage, Timer};
+use super::status::WorkerStage;
+use super::workers::Timer;
 use super::{Action, PoolId, Scheduler, SessionKey, WorkerKey};
 
 /// Names a call that waits.
@@ -212,7 +213,7 @@ impl<E: Clone> Scheduler<E> {
         }
         let grace = self.config_of(worker.slot).grace;
         let slot = &mut self.slots[worker.slot as usize];
-        if slot.stage != Stage::Busy {
+        if slot.stage != WorkerStage::Busy {
             return;
         }
         slot.calls += u64::from(how != Returned::Unused);
@@ -220,7 +221,7 @@ impl<E: Clone> Scheduler<E> {
         match how {
             Returned::Clean | Returned::Unused => self.free(now, worker.slot),
             Returned::Running => {
-                slot.stage = Stage::Stopping;
+                slot.stage = WorkerStage::Stopping;
                 self.timers.insert((now + grace, Timer::Grace(worker)));
                 self.actions.push_back(Action::Interrupt(worker));
             }
@@ -234,8 +235,8 @@ impl<E: Clone> Scheduler<E> {
             return;
         }
         let slot = &mut self.slots[worker.slot as usize];
-        if slot.stage == Stage::Stopping {
-            slot.stage = Stage::Busy;
+        if slot.stage == WorkerStage::Stopping {
+            slot.stage = WorkerStage::Busy;
             self.timers.retain(|(_, timer)| *timer != Timer::Grace(worker));
             self.free(now, worker.slot);
         }
@@ -292,7 +293,7 @@ impl<E: Clone> Scheduler<E> {
 
     fn grant(&mut self, ticket: Ticket, slot: u32) {
         let worker = self.key(slot);
-        self.slots[slot as usize].stage = Stage::Busy;
+        self.slots[slot as usize].stage = WorkerStage::Busy;
         if let Some(waiter) = self.forget(ticket) {
             if !waiter.pinned {
                 self.settle(waiter.session, worker);

@@ -1,6 +1,5 @@
 //! What can be seen from outside.
 
-use super::workers::Stage;
 use super::{PoolId, Scheduler, WorkerKey};
 
 /// What a worker is doing.
@@ -17,9 +16,9 @@ pub enum WorkerStage {
     Idle,
     /// It carries out a call.
     Busy,
-    /// Its call was interrupted.
+    /// Its call was interrupted, and has not ended yet.
     Stopping,
-    /// It is on its way to end.
+    /// It was asked to end, or killed.
     Ending,
 }
 
@@ -39,17 +38,8 @@ impl<E: Clone> Scheduler<E> {
     pub fn status(&self, pool: PoolId) -> PoolStatus {
         let workers = self.slots_of(pool).map(|number| {
             let slot = &self.slots[number as usize];
-            let stage = match slot.stage {
-                Stage::Absent => WorkerStage::Absent,
-                Stage::Backoff => WorkerStage::Backoff,
-                Stage::Starting => WorkerStage::Starting,
-                Stage::Idle => WorkerStage::Idle,
-                Stage::Busy => WorkerStage::Busy,
-                Stage::Stopping => WorkerStage::Stopping,
-                Stage::Ending => WorkerStage::Ending,
-            };
             let refs = u64::try_from(slot.refs).unwrap_or(0);
-            (self.key(number), stage, slot.calls, refs, slot.sessions)
+            (self.key(number), slot.stage, slot.calls, refs, slot.sessions)
         });
         PoolStatus { waiting: self.pools[usize::from(pool.0)].waiting, workers: workers.collect() }
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::leases::Ticket;
+use super::status::WorkerStage;
 use super::{Action, PoolId, Scheduler, WorkerKey};
 
 /// The place of a worker.
@@ -11,7 +12,7 @@ use super::{Action, PoolId, Scheduler, WorkerKey};
 pub(super) struct Slot {
     pub(super) pool: PoolId,
     pub(super) generation: u32,
-    pub(super) stage: Stage,
+    pub(super) stage: WorkerStage,
     /// Calls that need this very worker, oldest first.
     pub(super) queue: VecDeque<Ticket>,
     /// Sessions that are at home here.
@@ -30,21 +31,6 @@ pub(super) struct Slot {
     failures: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// There is no process, and none is needed.
-    Absent,
-    /// A start has failed; the next try comes later.
-    Backoff,
-    Starting,
-    Idle,
-    Busy,
-    /// A call was interrupted, and has not ended yet.
-    Stopping,
-    /// It was asked to end, or killed.
-    Ending,
-}
-
 /// Something that is due at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
@@ -61,7 +47,7 @@ impl Slot {
         Self {
             pool,
             generation: 0,
-            stage: Stage::Absent,
+            stage: WorkerStage::Absent,
             queue: VecDeque::new(),
             sessions: 0,
             calls: 0,
@@ -74,7 +60,7 @@ impl Slot {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.stage == Stage::Idle
+        self.stage == WorkerStage::Idle
     }
 
     /// It takes no new calls but those that need it, and ends when nothing holds it.
@@ -88,14 +74,17 @@ impl Slot {
     }
 
     fn is_live(&self) -> bool {
-        matches!(self.stage, Stage::Starting | Stage::Idle | Stage::Busy | Stage::Stopping)
+        matches!(
+            self.stage,
+            WorkerStage::Starting | WorkerStage::Idle | WorkerStage::Busy | WorkerStage::Stopping
+        )
     }
 }
 
 impl<E: Clone> Scheduler<E> {
     /// A worker is ready.
     pub fn worker_started(&mut self, now: Instant, worker: WorkerKey) {
-        if !self.is_at(worker, Stage::Starting) {
+        if !self.is_at(worker, WorkerStage::Starting) {
             return;
         }
         let age = self.config_of(worker.slot).recycle.age;
@@ -104,13 +93,13 @@ impl<E: Clone> Scheduler<E> {
         if let Some(age) = age {
             self.timers.insert((now + age, Timer::Age(worker)));
         }
-        self.slots[worker.slot as usize].stage = Stage::Busy;
+        self.slots[worker.slot as usize].stage = WorkerStage::Busy;
         self.free(now, worker.slot);
     }
 
     /// A worker could not be started.
     pub fn worker_failed(&mut self, now: Instant, worker: WorkerKey, why: E) {
-        if !self.is_at(worker, Stage::Starting) {
+        if !self.is_at(worker, WorkerStage::Starting) {
             return;
         }
         let config = self.config_of(worker.slot);
@@ -118,7 +107,7 @@ impl<E: Clone> Scheduler<E> {
         let slot = &mut self.slots[worker.slot as usize];
         let wait = first.saturating_mul(1 << slot.failures.min(16)).min(last);
         slot.failures += 1;
-        slot.stage = Stage::Backoff;
+        slot.stage = WorkerStage::Backoff;
         let pool = slot.pool;
         self.timers.insert((now + wait, Timer::Backoff(worker)));
         self.pool(pool).failure = Some(why.clone());
@@ -138,7 +127,7 @@ impl<E: Clone> Scheduler<E> {
         let slot = &mut self.slots[worker.slot as usize];
         let (sessions, pool) = (slot.sessions, slot.pool);
         slot.generation += 1;
-        slot.stage = Stage::Absent;
+        slot.stage = WorkerStage::Absent;
         (slot.sessions, slot.calls, slot.refs) = (0, 0, 0);
         (slot.draining, slot.overdue) = (false, false);
         self.pool(pool).idle.remove(&(sessions, worker.slot));
@@ -174,14 +163,17 @@ impl<E: Clone> Scheduler<E> {
     #[must_use]
     pub fn is_alive(&self, worker: WorkerKey) -> bool {
         let slot = self.slots.get(worker.slot as usize);
-        slot.is_some_and(|slot| slot.generation == worker.generation && slot.stage != Stage::Absent)
+        slot.is_some_and(|slot| {
+            slot.generation == worker.generation && slot.stage != WorkerStage::Absent
+        })
     }
 
     /// Whether the worker has started, and has not been ended: it may hold objects.
     #[must_use]
     pub fn has_started(&self, worker: WorkerKey) -> bool {
         let stage = self.slots[worker.slot as usize].stage;
-        self.is_alive(worker) && matches!(stage, Stage::Idle | Stage::Busy | Stage::Stopping)
+        self.is_alive(worker)
+            && matches!(stage, WorkerStage::Idle | WorkerStage::Busy | WorkerStage::Stopping)
     }
 
     /// The pool of a worker.
@@ -197,7 +189,7 @@ impl<E: Clone> Scheduler<E> {
     }
 
     pub(super) fn start(&mut self, slot: u32) {
-        self.slots[slot as usize].stage = Stage::Starting;
+        self.slots[slot as usize].stage = WorkerStage::Starting;
         self.actions.push_back(Action::Start(self.key(slot)));
     }
 
@@ -205,14 +197,15 @@ impl<E: Clone> Scheduler<E> {
     pub(super) fn grow(&mut self, pool: PoolId) -> bool {
         let stage = |slot: u32| self.slots[slot as usize].stage;
         let live = self.slots_of(pool).any(|slot| self.slots[slot as usize].is_live());
-        let starting = self.slots_of(pool).filter(|slot| stage(*slot) == Stage::Starting).count();
-        let absent = self.slots_of(pool).find(|slot| stage(*slot) == Stage::Absent);
+        let starting =
+            self.slots_of(pool).filter(|slot| stage(*slot) == WorkerStage::Starting).count();
+        let absent = self.slots_of(pool).find(|slot| stage(*slot) == WorkerStage::Absent);
         match absent {
             Some(slot) if starting <= self.pools[usize::from(pool.0)].waiting => {
                 self.start(slot);
                 true
             }
-            _ => live || self.slots_of(pool).any(|slot| stage(slot) == Stage::Ending),
+            _ => live || self.slots_of(pool).any(|slot| stage(slot) == WorkerStage::Ending),
         }
     }
 
@@ -220,7 +213,7 @@ impl<E: Clone> Scheduler<E> {
     pub(super) fn has_only_draining(&self, pool: PoolId) -> bool {
         self.slots_of(pool).all(|slot| {
             let slot = &self.slots[slot as usize];
-            slot.stage == Stage::Backoff || (slot.draining && slot.is_live())
+            slot.stage == WorkerStage::Backoff || (slot.draining && slot.is_live())
         })
     }
 
@@ -228,7 +221,7 @@ impl<E: Clone> Scheduler<E> {
         let sessions = self.slots[slot as usize].sessions;
         self.pool_of(slot).idle.remove(&(sessions, slot));
         let worker = self.key(slot);
-        self.slots[slot as usize].stage = Stage::Busy;
+        self.slots[slot as usize].stage = WorkerStage::Busy;
         if let Some(at) = self.slots[slot as usize].idle_until.take() {
             self.timers.remove(&(at, Timer::Idle(worker)));
         }
@@ -239,7 +232,7 @@ impl<E: Clone> Scheduler<E> {
         let worker = self.key(slot);
         let (sessions, draining) = {
             let slot = &mut self.slots[slot as usize];
-            slot.stage = Stage::Idle;
+            slot.stage = WorkerStage::Idle;
             (slot.sessions, slot.draining)
         };
         if draining {
@@ -259,24 +252,24 @@ impl<E: Clone> Scheduler<E> {
         let grace = self.config_of(worker.slot).grace;
         let sessions = self.slots[worker.slot as usize].sessions;
         self.pool_of(worker.slot).idle.remove(&(sessions, worker.slot));
-        self.slots[worker.slot as usize].stage = Stage::Ending;
+        self.slots[worker.slot as usize].stage = WorkerStage::Ending;
         self.timers.insert((now + grace, Timer::Grace(worker)));
         self.actions.push_back(Action::End(worker));
     }
 
     pub(super) fn kill(&mut self, worker: WorkerKey) {
-        self.slots[worker.slot as usize].stage = Stage::Ending;
+        self.slots[worker.slot as usize].stage = WorkerStage::Ending;
         self.actions.push_back(Action::Kill(worker));
     }
 
     pub(super) fn end_for_close(&mut self, now: Instant, slot: u32) {
         let worker = self.key(slot);
         match self.slots[slot as usize].stage {
-            Stage::Idle => self.end(now, worker),
-            Stage::Starting | Stage::Stopping => self.kill(worker),
-            Stage::Backoff => self.slots[slot as usize].stage = Stage::Absent,
+            WorkerStage::Idle => self.end(now, worker),
+            WorkerStage::Starting | WorkerStage::Stopping => self.kill(worker),
+            WorkerStage::Backoff => self.slots[slot as usize].stage = WorkerStage::Absent,
             // Busy ones are given back by their callers, and Ending ones are on their way.
-            Stage::Absent | Stage::Busy | Stage::Ending => {}
+            WorkerStage::Absent | WorkerStage::Busy | WorkerStage::Ending => {}
         }
     }
 
@@ -308,17 +301,17 @@ impl<E: Clone> Scheduler<E> {
     }
 
     pub(super) fn grace_over(&mut self, worker: WorkerKey) {
-        let ending = self.is_at(worker, Stage::Ending);
-        if ending || self.is_at(worker, Stage::Stopping) {
+        let ending = self.is_at(worker, WorkerStage::Ending);
+        if ending || self.is_at(worker, WorkerStage::Stopping) {
             self.kill(worker);
         }
     }
 
     pub(super) fn backoff_over(&mut self, worker: WorkerKey) {
-        if !self.is_at(worker, Stage::Backoff) {
+        if !self.is_at(worker, WorkerStage::Backoff) {
             return;
         }
-        self.slots[worker.slot as usize].stage = Stage::Absent;
+        self.slots[worker.slot as usize].stage = WorkerStage::Absent;
         let pool = self.slots[worker.slot as usize].pool;
         if self.needs_worker(pool) {
             self.start(worker.slot);
@@ -326,7 +319,7 @@ impl<E: Clone> Scheduler<E> {
     }
 
     pub(super) fn idle_too_long(&mut self, now: Instant, worker: WorkerKey) {
-        if !self.is_at(worker, Stage::Idle) {
+        if !self.is_at(worker, WorkerStage::Idle) {
             return;
         }
         let slot = &self.slots[worker.slot as usize];
@@ -343,7 +336,7 @@ impl<E: Clone> Scheduler<E> {
     }
 
     pub(super) fn drained_too_long(&mut self, now: Instant, worker: WorkerKey) {
-        if self.is_at(worker, Stage::Idle) {
+        if self.is_at(worker, WorkerStage::Idle) {
             self.end(now, worker);
         } else if self.is_alive(worker) {
             // It is busy, and ends when it comes back.
@@ -358,7 +351,7 @@ impl<E: Clone> Scheduler<E> {
         live < entry.config.min as usize || !entry.queue.is_empty()
     }
 
-    fn is_at(&self, worker: WorkerKey, stage: Stage) -> bool {
+    fn is_at(&self, worker: WorkerKey, stage: WorkerStage) -> bool {
         self.is_alive(worker) && self.slots[worker.slot as usize].stage == stage
     }
 
@@ -376,7 +369,7 @@ impl<E: Clone> Scheduler<E> {
     /// Whether the worker will be free at some time, by itself or because of a timer.
     #[cfg(debug_assertions)]
     pub(super) fn is_coming(&self, slot: u32) -> bool {
-        self.slots[slot as usize].stage != Stage::Absent
+        self.slots[slot as usize].stage != WorkerStage::Absent
     }
 
     #[cfg(debug_assertions)]
@@ -385,7 +378,7 @@ impl<E: Clone> Scheduler<E> {
             let pool = &self.pools[usize::from(slot.pool.0)];
             let listed = pool.idle.contains(&(slot.sessions, index as u32));
             assert_eq!(listed, slot.is_idle() && !slot.draining, "list of idle workers");
-            let homes = slot.stage != Stage::Absent || slot.sessions == 0;
+            let homes = slot.stage != WorkerStage::Absent || slot.sessions == 0;
             assert!(homes, "sessions at home where nobody lives");
             if slot.is_idle() && slot.draining {
                 assert!(slot.refs > 0, "a drained worker goes on");
