@@ -95,3 +95,29 @@ fn a_worker_that_is_due_but_held_serves_when_no_other_could_be_started() {
     bench.scheduler.worker_failed(bench.now, other, "no such interpreter");
     assert_eq!(bench.scheduler.poll_action(), Some(Action::Grant(ticket, bench.worker)));
 }
+
+#[test]
+fn a_session_is_looked_at_once_at_the_last_time_that_was_asked_for() {
+    let mut bench = Bench::new(PoolConfig::default());
+    let (session, now) = (bench.session, bench.now);
+    let second = Duration::from_secs(1);
+    bench.scheduler.look_at_session(session, now + second);
+    bench.scheduler.look_at_session(session, now + second * 2);
+    bench.scheduler.handle_timeout(now + second);
+    assert_eq!(bench.scheduler.poll_action(), None);
+    bench.scheduler.handle_timeout(now + second * 2);
+    assert_eq!(bench.scheduler.poll_action(), Some(Action::SessionDue(session)));
+    assert_eq!(bench.scheduler.poll_timeout(), None);
+}
+
+#[test]
+fn a_closed_session_is_not_looked_at() {
+    let mut bench = Bench::new(PoolConfig::default());
+    bench.scheduler.look_at_session(bench.session, bench.now + Duration::from_secs(1));
+    bench.scheduler.close_session(bench.session);
+    assert_eq!(bench.scheduler.poll_timeout(), None);
+    // Another session in its place does not inherit the wish.
+    bench.scheduler.open_session();
+    bench.scheduler.handle_timeout(bench.now + Duration::from_secs(2));
+    assert_eq!(bench.scheduler.poll_action(), None);
+}

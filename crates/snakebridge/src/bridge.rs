@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,11 +15,11 @@ use crate::builder::BridgeBuilder;
 use crate::call::{Call, Draft};
 use crate::engine::placement::Want;
 use crate::engine::sessions::{Held, SessionState, new_id};
-use crate::engine::{Engine, PythonInfo, closed};
+use crate::engine::{Engine, PythonInfo, Shared, closed};
 use crate::error::Result;
 use crate::options::{Affinity, CallOptions};
 use crate::session::SessionBuilder;
-use crate::status::{PoolStatus, Status};
+use crate::status::{PoolStatus, RefStatus, SessionStatus, Status};
 
 /// A handle of worker processes that run Python.
 ///
@@ -196,8 +197,8 @@ impl Bridge {
     /// and the id can be used again at once.
     pub fn release_session(&self, id: &str) {
         let Ok(engine) = self.home.engine() else { return };
-        for session in engine.sessions.remove(id) {
-            engine.close_session(&session);
+        for session in engine.shared.sessions.remove(id) {
+            engine.shared.close_session(&session);
         }
         if let HomeSession::Automatic(auto) = &self.home.session {
             auto.release_if(id);
@@ -240,6 +241,45 @@ impl Bridge {
             PoolStatus::new(name, shared.placement.status(PoolId(place as u16)))
         });
         Ok(Status { pools: pools.collect() })
+    }
+
+    /// The sessions that are open at this moment, those of other handles too. A session that is used
+    /// in several pools is listed for each of them.
+    ///
+    /// ```
+    /// use snakebridge::{Bridge, Ref};
+    ///
+    /// let py = Bridge::new()?;
+    /// let session = py.session().id("ada").tag("user", "17").open()?;
+    /// let numbers: Ref = session.call("collections", "deque", ([1, 2],)).wait()?;
+    /// let found = py.sessions()?.into_iter().find(|session| session.id == "ada").unwrap();
+    /// assert_eq!((found.refs, found.tags["user"].as_str()), (1, "17"));
+    /// let refs = py.session_refs("ada")?;
+    /// assert_eq!(refs[0].type_qualname, "deque");
+    /// # drop(numbers);
+    /// # Ok::<(), snakebridge::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The bridge is gone.
+    pub fn sessions(&self) -> Result<Vec<SessionStatus>> {
+        let shared = &self.home.engine()?.shared;
+        let now = Instant::now();
+        let sessions = shared.sessions.all();
+        let name = |pool| shared.config.pool(pool).name.to_string();
+        Ok(sessions.iter().map(|it| SessionStatus::new(it, name(it.pool), now)).collect())
+    }
+
+    /// The live refs of the session with this id, in all pools; see [`sessions`](Self::sessions).
+    /// Empty if there is no such session.
+    ///
+    /// # Errors
+    /// The bridge is gone.
+    pub fn session_refs(&self, id: &str) -> Result<Vec<RefStatus>> {
+        let now = Instant::now();
+        let sessions = self.home.engine()?.shared.sessions.all();
+        let of_id = sessions.iter().filter(|session| *session.id == *id);
+        Ok(of_id.flat_map(|session| RefStatus::of_session(session, now)).collect())
     }
 
     /// Ends the workers and waits until they have ended. Calls that still run fail, and so does
@@ -316,16 +356,20 @@ impl Home {
         id: Option<&Arc<str>>,
     ) -> Result<Arc<SessionState>> {
         let engine = self.engine()?;
-        let (sessions, placement) = (&engine.sessions, &engine.shared.placement);
+        let Shared { sessions, placement, .. } = &*engine.shared;
         if let Some(id) = id.or(self.defaults.session.as_ref()) {
-            return Ok(sessions.named(placement, self.pool(pool)?, id, Held::UntilReleased));
+            let (pool, settings) = (self.pool(pool)?, sessions.defaults());
+            return Ok(sessions.by_id(placement, pool, id, Held::UntilReleased, settings));
         }
         match &self.session {
             HomeSession::Automatic(auto) => Ok(auto.get(engine, self.pool(pool)?)),
             HomeSession::Fixed(session) if pool.is_none() => Ok(Arc::clone(session)),
             HomeSession::Fixed(session) => match self.pool(pool)? {
                 pool if pool == session.pool => Ok(Arc::clone(session)),
-                pool => Ok(sessions.named(placement, pool, &session.id, Held::Elsewhere)),
+                pool => {
+                    let (id, settings) = (&session.id, &session.settings);
+                    Ok(sessions.by_id(placement, pool, id, Held::Elsewhere, settings))
+                }
             },
         }
     }
@@ -361,7 +405,8 @@ impl AutoSession {
             return Arc::clone(session);
         }
         let id = Arc::clone(state.id.get_or_insert_with(|| new_id("auto")));
-        let session = engine.sessions.make(&engine.shared.placement, pool, id);
+        let Shared { sessions, placement, .. } = &*engine.shared;
+        let session = sessions.make(placement, pool, id, sessions.defaults());
         state.sessions.push(Arc::clone(&session));
         session
     }
@@ -373,7 +418,7 @@ impl AutoSession {
     fn release(&self) {
         let AutoState { sessions, .. } = std::mem::take(&mut *self.lock());
         if let Some(engine) = self.engine.upgrade() {
-            sessions.iter().for_each(|session| engine.close_session(session));
+            sessions.iter().for_each(|session| engine.shared.close_session(session));
         }
     }
 

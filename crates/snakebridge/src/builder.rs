@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use crate::bridge::Bridge;
 use crate::engine::output::Output;
+use crate::engine::sessions::SessionSettings;
 use crate::engine::{Config, Engine};
 use crate::error::{Error, ErrorKind, Result};
-use crate::options::CallOptions;
+use crate::options::{CallOptions, FOREVER};
 use crate::pool::Pool;
 use crate::profiles::Profiles;
 
@@ -44,6 +45,7 @@ pub struct BridgeBuilder {
     output: Output,
     defaults: CallOptions,
     profiles: Profiles,
+    sessions: SessionSettings,
 }
 
 /// The name of the pool that serves calls which name none.
@@ -57,6 +59,7 @@ impl BridgeBuilder {
             output: Output::default(),
             defaults: CallOptions::default(),
             profiles: Profiles::new(),
+            sessions: SessionSettings::default(),
         }
     }
 
@@ -152,6 +155,20 @@ impl BridgeBuilder {
         self
     }
 
+    /// How long a ref may go unused, in sessions that say nothing else; automatic ones too. See
+    /// [`SessionBuilder::ttl`](crate::SessionBuilder::ttl). Default: as long as it lives.
+    pub fn session_ttl(mut self, limit: Duration) -> Self {
+        self.sessions.ttl = Some(limit.min(FOREVER));
+        self
+    }
+
+    /// How many refs a session may have, where it says nothing else; automatic ones too. See
+    /// [`SessionBuilder::max_refs`](crate::SessionBuilder::max_refs). Default: as many as there are.
+    pub fn session_max_refs(mut self, count: usize) -> Self {
+        self.sessions.max_refs = Some(count);
+        self
+    }
+
     /// Checks the settings and starts the bridge. Workers start in the background: calls wait for
     /// them, and [`Bridge::ready`] does nothing else.
     ///
@@ -183,6 +200,7 @@ impl BridgeBuilder {
             ))
         })?;
         self.profiles.check()?;
-        Ok(Config { pools, package, output: self.output, profiles: self.profiles })
+        let Self { output, profiles, sessions, .. } = self;
+        Ok(Config { pools, package, output, profiles, sessions })
     }
 }

@@ -180,6 +180,8 @@ pub(crate) struct RawCall {
     pub(crate) home: Home,
     receiver: Option<Ref>,
     refs: Vec<Ref>,
+    /// How many refs, the receiver first, are marked as used by this call.
+    used: usize,
     error: Option<Error>,
     options: CallOptions,
 }
@@ -234,6 +236,7 @@ impl Draft {
             home,
             receiver: None,
             refs: Vec::new(),
+            used: 0,
             error: None,
             options: CallOptions::default(),
         };
@@ -339,9 +342,11 @@ impl RawCall {
                 self.home.session(self.options.pool.as_deref(), self.options.session.as_ref())?
             }
         };
+        let now = Instant::now();
         let mut pinned = None;
         for object in self.receiver.iter().chain(&self.refs) {
-            object.check(&session, &self.home)?;
+            object.begin_use(&session, &self.home, now)?;
+            self.used += 1;
             match pinned {
                 Some(worker) if worker != object.worker() => return Err(two_workers()),
                 _ => pinned = Some(object.worker()),
@@ -362,7 +367,7 @@ impl RawCall {
         };
         let affinity = self.options.affinity.or(defaults.affinity);
         let affinity = affinity.unwrap_or_else(|| config.pool(session.pool).affinity);
-        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let deadline = limit.and_then(|limit| now.checked_add(limit));
         self.write_header(session.number);
         Ok(Plan { session, pinned, affinity, deadline, limit })
     }
@@ -448,6 +453,12 @@ impl RawCall {
             Named::Operation(name) if owner.is_empty() => (*name).to_owned(),
             Named::Operation(name) => format!("{name} of {owner}"),
         }
+    }
+}
+
+impl Drop for RawCall {
+    fn drop(&mut self) {
+        self.receiver.iter().chain(&self.refs).take(self.used).for_each(Ref::end_use);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Making a call: a lane, the request, the reply.
 
 use std::cell::Cell;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
@@ -17,7 +17,7 @@ use crate::engine::sessions::SessionState;
 use crate::engine::{Engine, WorkerId, supervisor};
 use crate::error::{Error, ErrorKind, PythonError, Result};
 use crate::options::CallOptions;
-use crate::refs::Ref;
+use crate::refs::{Described, Ref};
 use crate::scope;
 
 /// Sends the request and waits for its reply.
@@ -123,15 +123,14 @@ impl Answer {
     }
 
     fn make_refs(&self, tape: &Tape<'_>) -> Vec<Ref> {
-        let engine: Weak<Engine> = Arc::downgrade(&self.engine);
         self.made.set(self.made.get() + tape.ref_count() as u64);
-        tape.refs()
-            .map(|(id, module, qualname, traits)| {
-                let (engine, session) = (engine.clone(), Arc::clone(&self.session));
-                let defaults = Arc::clone(&self.defaults);
-                Ref::new(engine, session, defaults, self.worker, id, module, qualname, traits)
-            })
-            .collect()
+        let described = tape.refs().map(|(id, module, qualname, traits)| Described {
+            id,
+            module,
+            qualname,
+            traits,
+        });
+        Ref::all(&self.engine, &self.session, &self.defaults, self.worker, described)
     }
 
     /// Has the worker encode the result once more, with care.

@@ -39,6 +39,9 @@ pub(crate) enum Limit {
     Never,
 }
 
+/// Longer than any program runs, and short enough to be added to the present time.
+pub(crate) const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// The limit of a call for which nothing else is said.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 

@@ -11,7 +11,7 @@ use snakebridge_worker::interpreter::{Candidate, PYTHON, Surroundings, Wanted, s
 
 use crate::engine::{PoolSettings, START_LIMIT};
 use crate::error::{Error, ErrorKind, Result};
-use crate::options::Affinity;
+use crate::options::{Affinity, FOREVER};
 
 /// Settings of a pool: workers that are alike.
 ///
@@ -245,9 +245,6 @@ impl Pool {
         Ok(env)
     }
 }
-
-/// Longer than any program runs, and short enough to be added to the present time.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// `Duration::MAX` says "never", and must not overflow.
 fn bound_times(schedule: &mut PoolConfig) {

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::bridge::Bridge;
-use crate::engine::sessions::{Held, SessionState};
-use crate::error::Result;
+use crate::engine::Shared;
+use crate::engine::sessions::{Held, SessionSettings, SessionState};
+use crate::error::{Error, ErrorKind, Result};
+use crate::options::FOREVER;
 
 /// A session that is open as long as this guard lives.
 ///
@@ -41,11 +44,12 @@ pub struct Session {
 pub struct SessionBuilder<'a> {
     bridge: &'a Bridge,
     id: Option<Arc<str>>,
+    own: SessionSettings,
 }
 
 impl<'a> SessionBuilder<'a> {
     pub(crate) fn new(bridge: &'a Bridge) -> Self {
-        Self { bridge, id: None }
+        Self { bridge, id: None, own: SessionSettings::default() }
     }
 
     /// The id of the session. Guards with one id share one session, and its refs. Default: an id of
@@ -55,20 +59,56 @@ impl<'a> SessionBuilder<'a> {
         self
     }
 
+    /// How long a ref of the session may go unused; then its object is released, and using the ref is
+    /// an error that says so. A ref that a running call uses does not expire. A session with an id
+    /// of which no guard and no ref is held ends when it was not named for as long. Default: that of
+    /// [`BridgeBuilder::session_ttl`](crate::BridgeBuilder::session_ttl).
+    pub fn ttl(mut self, limit: Duration) -> Self {
+        self.own.ttl = Some(limit.min(FOREVER));
+        self
+    }
+
+    /// How many refs the session may have in each pool. Those beyond that replace the refs that were
+    /// used least lately: their objects are released, and using them is an error that says so. A ref
+    /// that a running call uses stays. Default: that of
+    /// [`BridgeBuilder::session_max_refs`](crate::BridgeBuilder::session_max_refs).
+    pub fn max_refs(mut self, count: usize) -> Self {
+        self.own.max_refs = Some(count);
+        self
+    }
+
+    /// A note about the session, to be seen in [`Bridge::sessions`].
+    pub fn tag(mut self, name: &str, value: &str) -> Self {
+        self.own.tags.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// Opens the session.
     ///
     /// # Errors
-    /// The bridge was shut down.
+    /// The bridge was shut down; the session is open already, and has other settings than those that
+    /// are asked for here.
     pub fn open(self) -> Result<Session> {
         let home = self.bridge.home();
         let (engine, pool) = (home.engine()?, home.pool(None)?);
-        let placement = &engine.shared.placement;
+        let Shared { sessions, placement, .. } = &*engine.shared;
+        let settings = Arc::new(self.own.clone().or(sessions.defaults()));
         let state = match &self.id {
-            Some(id) => engine.sessions.named(placement, pool, id, Held::ByGuard),
-            None => engine.sessions.anonymous(placement, pool, "session"),
+            Some(id) => sessions.by_id(placement, pool, id, Held::ByGuard, &settings),
+            None => sessions.anonymous(placement, pool, &settings),
         };
         let bridge = self.bridge.in_session(&state);
-        Ok(Session { bridge, state, named: self.id.is_some() })
+        // From here on the guard gives the session back.
+        let session = Session { bridge, state, named: self.id.is_some() };
+        match session.state.settings.agree_with(&self.own) {
+            true => Ok(session),
+            false => {
+                let message = format!("the session `{}` is open with other settings", session.id());
+                Err(Error::new(ErrorKind::Misuse, message).with_hint(
+                    "open it with the same `ttl`, `max_refs` and tags everywhere, or say them once",
+                ))
+            }
+        }
     }
 }
 
@@ -99,11 +139,11 @@ impl Deref for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         let Ok(engine) = self.bridge.home().engine() else { return };
-        for session in engine.sessions.unhold(&self.state) {
-            engine.close_session(&session);
+        for session in engine.shared.sessions.unhold(&self.state) {
+            engine.shared.close_session(&session);
         }
         if !self.named {
-            engine.close_session(&self.state);
+            engine.shared.close_session(&self.state);
         }
     }
 }

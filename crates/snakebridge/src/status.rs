@@ -1,10 +1,13 @@
 //! What can be seen of a running bridge.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use snakebridge_pool::{PoolStatus as Seen, WorkerStage};
 
 use crate::engine::WorkerId;
+use crate::engine::sessions::SessionState;
 
 /// The state of a bridge at one moment. It may have changed by the time it is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +45,72 @@ pub struct WorkerStatus {
     pub refs: u64,
     /// Sessions whose calls it carries out first of all.
     pub sessions: u32,
+}
+
+/// The state of a session, in one pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionStatus {
+    /// Its id.
+    pub id: String,
+    /// Its pool.
+    pub pool: String,
+    /// Refs that are live.
+    pub refs: usize,
+    /// How long it has been open.
+    pub age: Duration,
+    /// How long a ref may go unused; `None` for as long as it lives.
+    pub ttl: Option<Duration>,
+    /// Most refs; `None` for no limit.
+    pub max_refs: Option<usize>,
+    /// Refs so far that had to make room for others.
+    pub evicted: u64,
+    /// Refs so far that were not used for too long.
+    pub expired: u64,
+    /// What was noted when it was opened.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A live ref.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RefStatus {
+    /// Module of the object's class.
+    pub type_module: String,
+    /// Qualified name of the object's class within its module.
+    pub type_qualname: String,
+    /// The worker that holds the object.
+    pub worker: WorkerId,
+    /// How long ago the ref was made.
+    pub age: Duration,
+    /// How long ago a call last used it, or it was made.
+    pub unused: Duration,
+}
+
+impl SessionStatus {
+    pub(crate) fn new(session: &SessionState, pool: String, now: Instant) -> Self {
+        let registry = session.registry();
+        let settings = &session.settings;
+        Self {
+            id: session.id.to_string(),
+            pool,
+            refs: registry.count(),
+            age: Duration::from_micros(session.time(now)),
+            ttl: settings.ttl,
+            max_refs: settings.max_refs,
+            evicted: registry.evicted,
+            expired: registry.expired,
+            tags: settings.tags.clone(),
+        }
+    }
+}
+
+impl RefStatus {
+    pub(crate) fn of_session(session: &SessionState, now: Instant) -> Vec<Self> {
+        // The objects are dropped, and perhaps released, without the lock.
+        let live: Vec<_> = session.registry().live().collect();
+        live.iter().map(|object| object.status(session.time(now))).collect()
+    }
 }
 
 /// What a worker is doing.

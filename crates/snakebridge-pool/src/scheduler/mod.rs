@@ -49,6 +49,8 @@ pub enum Action<E> {
     Grant(Ticket, WorkerKey),
     /// A call that waited will get none.
     Refuse(Ticket, Refusal<E>),
+    /// It is time to look at this session; see [`Scheduler::look_at_session`].
+    SessionDue(SessionKey),
 }
 
 /// All pools of a bridge. `E` is why a worker could not be started.
@@ -141,6 +143,7 @@ impl<E: Clone> Scheduler<E> {
                 Timer::Idle(worker) => self.idle_too_long(now, worker),
                 Timer::Age(worker) => self.old_enough(now, worker),
                 Timer::Drain(worker) => self.drained_too_long(now, worker),
+                Timer::Session(session) => self.session_due(session),
             }
         }
     }

@@ -1,6 +1,9 @@
-//! Sessions: which worker is at home to their calls.
+//! Sessions: which worker is at home to their calls, and when they have to be looked at.
 
-use super::{Scheduler, WorkerKey};
+use std::time::Instant;
+
+use super::workers::Timer;
+use super::{Action, Scheduler, WorkerKey};
 
 /// Names a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,12 +28,14 @@ struct Place {
     home: Option<WorkerKey>,
     /// Strict calls that wait, while the session has no home.
     homeless: u32,
+    /// When the session is to be looked at.
+    due: Option<Instant>,
 }
 
 impl Sessions {
     fn open(&mut self) -> SessionKey {
         let place = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place { serial: 0, open: false, home: None, homeless: 0 });
+            self.places.push(Place { serial: 0, open: false, home: None, homeless: 0, due: None });
             self.places.len() as u32 - 1
         });
         let entry = &mut self.places[place as usize];
@@ -82,8 +87,28 @@ impl<E: Clone> Scheduler<E> {
         self.sessions.open()
     }
 
+    /// Asks for an [`Action::SessionDue`] at this time, in place of an earlier wish for the session.
+    pub fn look_at_session(&mut self, session: SessionKey, at: Instant) {
+        let Some(place) = self.sessions.place_mut(session) else { return };
+        if let Some(before) = place.due.replace(at) {
+            self.timers.remove(&(before, Timer::Session(session)));
+        }
+        self.timers.insert((at, Timer::Session(session)));
+    }
+
+    pub(super) fn session_due(&mut self, session: SessionKey) {
+        if let Some(place) = self.sessions.place_mut(session) {
+            place.due = None;
+            self.actions.push_back(Action::SessionDue(session));
+        }
+    }
+
     /// Closes a session. Calls that wait in it are served, later ones are refused.
     pub fn close_session(&mut self, session: SessionKey) {
+        let due = self.sessions.place_mut(session).and_then(|place| place.due.take());
+        if let Some(due) = due {
+            self.timers.remove(&(due, Timer::Session(session)));
+        }
         let home = self.sessions.close(session);
         if let Some(home) = home.filter(|home| self.is_alive(*home)) {
             self.change_sessions(home.slot, |sessions| sessions - 1);

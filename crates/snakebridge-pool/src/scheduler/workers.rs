@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::leases::Ticket;
 use super::status::WorkerStage;
-use super::{Action, PoolId, Scheduler, WorkerKey};
+use super::{Action, PoolId, Scheduler, SessionKey, WorkerKey};
 
 /// The place of a worker.
 #[derive(Debug)]
@@ -40,6 +40,7 @@ pub(super) enum Timer {
     Idle(WorkerKey),
     Age(WorkerKey),
     Drain(WorkerKey),
+    Session(SessionKey),
 }
 
 impl Slot {
@@ -357,7 +358,7 @@ impl<E: Clone> Scheduler<E> {
 
     fn forget_timers(&mut self, worker: WorkerKey) {
         self.timers.retain(|(_, timer)| match timer {
-            Timer::Wait(_) => true,
+            Timer::Wait(_) | Timer::Session(_) => true,
             Timer::Grace(key)
             | Timer::Backoff(key)
             | Timer::Idle(key)

@@ -24,9 +24,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use snakebridge_pool::{PoolConfig, PoolId, WorkerKey};
+use snakebridge_pool::{PoolConfig, PoolId, SessionKey, WorkerKey};
 use snakebridge_worker::interpreter::{Candidate, Wanted};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -35,7 +35,7 @@ use crate::profiles::Profiles;
 use lane::Lane;
 use output::Output;
 use placement::Placement;
-use sessions::{SessionState, Sessions};
+use sessions::{SessionSettings, SessionState, Sessions};
 
 /// Names a worker of a bridge: a process of its own, or the one that has taken its place. The
 /// workers of all pools are numbered through.
@@ -71,6 +71,8 @@ pub(crate) struct Config {
     pub(crate) package: PathBuf,
     pub(crate) output: Output,
     pub(crate) profiles: Profiles,
+    /// Settings of sessions that have none of their own.
+    pub(crate) sessions: SessionSettings,
 }
 
 /// Settings of one pool, checked.
@@ -130,6 +132,8 @@ pub(crate) enum Command {
     Kill(WorkerKey),
     /// There are refs to release.
     Flush,
+    /// Refs of this session may have gone unused for too long.
+    LookAt(SessionKey),
     /// Something has changed by which timers or processes have to be looked at.
     Look,
     /// End everything.
@@ -141,11 +145,42 @@ pub(crate) enum Command {
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) placement: Placement,
+    pub(crate) sessions: Sessions,
     /// Refs wait for release, and the supervisor knows of it.
     flushing: AtomicBool,
 }
 
 impl Shared {
+    /// Notes that a ref is not needed any more. Never blocks for long and never fails.
+    pub(crate) fn release(&self, worker: WorkerKey, session: &SessionState, id: u64) {
+        if self.placement.release(worker, session, id) {
+            self.flush_later();
+        }
+    }
+
+    /// Ends a session, on all workers.
+    pub(crate) fn close_session(&self, session: &SessionState) {
+        if session.close() {
+            self.sessions.closed(session);
+            self.placement.close_session(session);
+            self.flush_later();
+        }
+    }
+
+    /// Ends the refs of a session that have gone unused for too long, and the session itself if it
+    /// has an id by which nobody has used it for as long.
+    pub(crate) fn look_at_session(&self, key: SessionKey) {
+        let Some(session) = self.sessions.with_key(key) else { return };
+        let now = Instant::now();
+        let (expired, next) = session.expire(now);
+        expired.iter().for_each(|object| object.let_go());
+        if self.sessions.forget(&session, now) {
+            self.close_session(&session);
+        } else if let Some(next) = next {
+            self.placement.look_at_session(key, next);
+        }
+    }
+
     /// Notes objects to release for which there is no ref, and has that sent: session and id, 0 for
     /// all objects of the session.
     pub(crate) fn release_unseen(&self, worker: WorkerKey, session: u32, ids: &[u64]) {
@@ -167,7 +202,6 @@ impl Shared {
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) sessions: Sessions,
     supervisor: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -178,28 +212,13 @@ impl Engine {
         let schedules = config.pools.iter().map(|pool| pool.schedule.clone()).collect();
         let shared = Arc::new(Shared {
             placement: Placement::new(schedules, wake),
+            sessions: Sessions::new(config.sessions.clone()),
             config,
             flushing: AtomicBool::new(false),
         });
         let supervisor = supervisor::start(Arc::clone(&shared), bell)
             .map_err(|error| system_error("cannot start a thread", error))?;
-        let sessions = Sessions::default();
-        Ok(Arc::new(Self { shared, sessions, supervisor: Mutex::new(Some(supervisor)) }))
-    }
-
-    /// Notes that a ref is not needed any more. Never blocks for long and never fails.
-    pub(crate) fn release(&self, worker: WorkerKey, session: &SessionState, id: u64) {
-        if self.shared.placement.release(worker, session, id) {
-            self.shared.flush_later();
-        }
-    }
-
-    /// Ends a session, on all workers.
-    pub(crate) fn close_session(&self, session: &SessionState) {
-        if session.close() {
-            self.shared.placement.close_session(session);
-            self.shared.flush_later();
-        }
+        Ok(Arc::new(Self { shared, supervisor: Mutex::new(Some(supervisor)) }))
     }
 
     /// Ends all workers and waits until they have ended.

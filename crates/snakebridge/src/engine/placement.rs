@@ -234,6 +234,13 @@ impl Placement {
         self.lock().scheduler.open_session()
     }
 
+    /// Has the supervisor look at a session at this time.
+    pub(crate) fn look_at_session(&self, session: SessionKey, at: Instant) {
+        let mut state = self.lock();
+        state.scheduler.look_at_session(session, at);
+        self.done(state);
+    }
+
     /// Closes a session, and notes that all its refs are to be released, wherever they are.
     pub(crate) fn close_session(&self, session: &SessionState) {
         let State { scheduler, places, .. } = &mut *self.lock();
@@ -423,6 +430,7 @@ impl State {
                     let error = self.refusal(refusal);
                     self.answer(ticket, Err(error));
                 }
+                Action::SessionDue(session) => self.commands.push(Command::LookAt(session)),
                 // The scheduler is of the same version.
                 _ => {}
             }

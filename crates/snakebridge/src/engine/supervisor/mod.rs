@@ -69,6 +69,7 @@ impl Supervisor {
                     }
                     Command::Kill(worker) => self.kill(worker),
                     Command::Flush => self.flush_later(),
+                    Command::LookAt(session) => self.shared.look_at_session(session),
                     Command::Look => {}
                     Command::Shutdown => return self.shutdown(),
                 }

@@ -1,8 +1,12 @@
 //! Objects that stay in Python.
 
+mod object;
+mod registry;
+
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use serde::de::{self, Deserialize, DeserializeOwned, Deserializer};
 use serde::ser::{Error as _, Serialize, Serializer};
@@ -18,6 +22,10 @@ use crate::engine::{Engine, WorkerId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::CallOptions;
 use crate::scope;
+pub(crate) use object::{Described, Object};
+pub(crate) use registry::Registry;
+
+use object::End;
 
 /// An object that stays in Python.
 ///
@@ -41,19 +49,7 @@ use crate::scope;
 /// # Ok::<(), snakebridge::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Ref(Arc<Inner>);
-
-struct Inner {
-    engine: Weak<Engine>,
-    session: Arc<SessionState>,
-    defaults: Arc<CallOptions>,
-    worker: WorkerKey,
-    id: u64,
-    module: Box<str>,
-    qualname: Box<str>,
-    traits: u32,
-    released: AtomicBool,
-}
+pub struct Ref(Arc<Object>);
 
 impl Ref {
     /// Calls a method: `object.name(*args)`.
@@ -189,36 +185,30 @@ impl Ref {
     /// Releases the object now, for all clones: using one of them is an error from here on. Python
     /// is told with the next call to the worker, or soon after.
     pub fn release(&self) {
-        if self.0.released.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        if let Some(engine) = self.0.engine.upgrade() {
-            engine.release(self.0.worker, &self.0.session, self.0.id);
+        if self.0.release() {
+            self.0.session.registry().leave(self.0.place.load(Ordering::Relaxed));
+            self.0.let_go();
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the one place where a ref is made")]
-    pub(crate) fn new(
-        engine: Weak<Engine>,
-        session: Arc<SessionState>,
-        defaults: Arc<CallOptions>,
+    /// Refs to all these objects of one reply.
+    pub(crate) fn all<'a>(
+        engine: &Arc<Engine>,
+        session: &Arc<SessionState>,
+        defaults: &Arc<CallOptions>,
         worker: WorkerKey,
-        id: u64,
-        module: &str,
-        qualname: &str,
-        traits: u32,
-    ) -> Self {
-        Self(Arc::new(Inner {
-            engine,
-            session,
-            defaults,
-            worker,
-            id,
-            module: module.into(),
-            qualname: qualname.into(),
-            traits,
-            released: AtomicBool::new(false),
-        }))
+        described: impl Iterator<Item = Described<'a>>,
+    ) -> Vec<Self> {
+        let now = Instant::now();
+        let make = |described| {
+            let (engine, session) = (Arc::downgrade(engine), Arc::clone(session));
+            let defaults = Arc::clone(defaults);
+            Self(Arc::new(Object::new(engine, session, defaults, worker, described, now)))
+        };
+        let refs: Vec<Self> = described.map(make).collect();
+        let evicted = session.enter(refs.iter().map(|made| &made.0), now);
+        evicted.iter().for_each(|object| object.let_go());
+        refs
     }
 
     pub(crate) fn id(&self) -> u64 {
@@ -237,22 +227,21 @@ impl Ref {
         Home::of_ref(self.0.engine.upgrade(), &self.0.session, &self.0.defaults)
     }
 
-    /// Whether a call in this session may use the ref.
-    pub(crate) fn check(&self, session: &SessionState, home: &Home) -> Result<()> {
-        let named = || format!("the ref to a `{}`", self.type_name());
+    /// Marks the ref as used by a call in this session, until [`end_use`](Self::end_use).
+    pub(crate) fn begin_use(
+        &self,
+        session: &SessionState,
+        home: &Home,
+        now: Instant,
+    ) -> Result<()> {
         if !std::ptr::eq(self.0.engine.as_ptr(), Arc::as_ptr(home.engine()?)) {
-            let message = format!("{} belongs to another bridge", named());
+            let message = format!("{} belongs to another bridge", self.named());
             return Err(Error::new(ErrorKind::Misuse, message)
                 .with_hint("refs can only be used with the bridge that made them"));
         }
-        if self.0.released.load(Ordering::Acquire) {
-            let message = format!("{} was released", named());
-            return Err(Error::new(ErrorKind::RefReleased, message)
-                .with_hint("release a ref when nothing uses it any more, or let it be dropped"));
-        }
         if self.0.session.is_closed() {
             let message =
-                format!("{} was released with its session `{}`", named(), self.0.session.id);
+                format!("{} was released with its session `{}`", self.named(), self.0.session.id);
             return Err(Error::new(ErrorKind::SessionClosed, message)
                 .with_hint("keep the session open as long as its refs are used"));
         }
@@ -262,7 +251,41 @@ impl Ref {
                 &format!("session `{}`", session.id),
             ));
         }
-        Ok(())
+        self.0.begin_use(now).map_err(|end| self.ended(end))
+    }
+
+    pub(crate) fn end_use(&self) {
+        self.0.end_use();
+    }
+
+    fn ended(&self, end: End) -> Error {
+        let (id, settings) = (&self.0.session.id, &self.0.session.settings);
+        let (how, hint) = match end {
+            End::Released => (
+                "was released".to_owned(),
+                "release a ref when nothing uses it any more, or let it be dropped",
+            ),
+            End::Evicted => (
+                format!(
+                    "was evicted: the session `{id}` may have {} refs, and this one was used \
+                     least lately",
+                    settings.max_refs.unwrap_or_default()
+                ),
+                "drop refs that are not used any more, or allow more with `max_refs`",
+            ),
+            End::Expired => (
+                format!(
+                    "has expired: it was not used for {:?}, the limit of the session `{id}`",
+                    settings.ttl.unwrap_or_default()
+                ),
+                "make the object again, or allow a longer time with `ttl`",
+            ),
+        };
+        Error::new(ErrorKind::RefReleased, format!("{} {how}", self.named())).with_hint(hint)
+    }
+
+    fn named(&self) -> String {
+        format!("the ref to a `{}`", self.type_name())
     }
 
     /// The ref is used where it does not belong.
@@ -277,17 +300,6 @@ impl Ref {
 
     fn has(&self, bit: u32) -> bool {
         self.0.traits & bit != 0
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if *self.released.get_mut() {
-            return;
-        }
-        if let Some(engine) = self.engine.upgrade() {
-            engine.release(self.worker, &self.session, self.id);
-        }
     }
 }
 
