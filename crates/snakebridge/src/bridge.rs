@@ -17,7 +17,7 @@ use crate::engine::placement::Want;
 use crate::engine::sessions::{Held, SessionState, new_id};
 use crate::engine::{Engine, PythonInfo, Shared, closed};
 use crate::error::Result;
-use crate::options::{Affinity, CallOptions};
+use crate::options::CallOptions;
 use crate::session::SessionBuilder;
 use crate::status::{PoolStatus, RefStatus, SessionStatus, Status};
 
@@ -212,10 +212,10 @@ impl Bridge {
     pub fn ready(&self) -> Result<PythonInfo> {
         let engine = self.home.engine()?;
         let session = self.home.session(None, None)?;
-        let want = Want { session: &session, pinned: None, affinity: Affinity::Hint.into() };
+        let want = Want::any(&session);
         let placement = &engine.shared.placement;
         // A start has a limit of its own, and one that fails is reported.
-        let grant = placement.lease(&want, None)?;
+        let grant = placement.lease(&want)?;
         placement.give_back_unused(grant);
         placement.python(session.pool).ok_or_else(closed)
     }

@@ -73,6 +73,18 @@ impl<R> Call<R> {
         self
     }
 
+    /// How long the call may wait for a worker; see [`CallOptions::queue_timeout`].
+    pub fn queue_timeout(mut self, limit: Duration) -> Self {
+        self.raw.options.queue_limit = Some(limit);
+        self
+    }
+
+    /// How long the call may take once it has its worker; see [`CallOptions::run_timeout`].
+    pub fn run_timeout(mut self, limit: Duration) -> Self {
+        self.raw.options.run_limit = Some(limit);
+        self
+    }
+
     /// The time limit of this name, where no limit is given; see [`CallOptions::profile`].
     pub fn profile(mut self, name: &str) -> Self {
         self.raw.options.profile = Some(name.into());
@@ -201,11 +213,20 @@ pub(crate) struct Plan {
     pub(crate) affinity: Affinity,
     pub(crate) deadline: Option<Instant>,
     pub(crate) limit: Option<Duration>,
+    /// How long the call may wait for its worker, and take once it has it, within the deadline.
+    pub(crate) queue_limit: Option<Duration>,
+    pub(crate) run_limit: Option<Duration>,
 }
 
 impl Plan {
     pub(crate) fn want(&self) -> Want<'_> {
-        Want { session: &self.session, pinned: self.pinned, affinity: self.affinity.into() }
+        Want {
+            session: &self.session,
+            pinned: self.pinned,
+            affinity: self.affinity.into(),
+            queue_limit: self.queue_limit,
+            deadline: self.deadline,
+        }
     }
 }
 
@@ -368,8 +389,11 @@ impl RawCall {
         let affinity = self.options.affinity.or(defaults.affinity);
         let affinity = affinity.unwrap_or_else(|| config.pool(session.pool).affinity);
         let deadline = limit.and_then(|limit| now.checked_add(limit));
+        let queue_limit = self.options.queue_limit.or(defaults.queue_limit);
+        let queue_limit = queue_limit.or(config.pool(session.pool).queue_timeout);
+        let run_limit = self.options.run_limit.or(defaults.run_limit);
         self.write_header(session.number);
-        Ok(Plan { session, pinned, affinity, deadline, limit })
+        Ok(Plan { session, pinned, affinity, deadline, limit, queue_limit, run_limit })
     }
 
     /// A ref brings its session and its pool; what is said beside it has to agree.

@@ -23,7 +23,7 @@ use crate::scope;
 /// Sends the request and waits for its reply.
 pub(crate) fn run(call: &mut RawCall, plan: &Plan) -> Result<Answer> {
     let engine = Arc::clone(call.home.engine()?);
-    let grant = engine.shared.placement.lease(&plan.want(), plan.deadline)?;
+    let grant = engine.shared.placement.lease(&plan.want())?;
     let mut answer = Answer::new(engine, grant, plan, &call.home.defaults);
     answer.send(&call.frame)?;
     match answer.reply()?.header.kind {
@@ -68,6 +68,13 @@ const LOSS_LIMIT: Duration = Duration::from_secs(5);
 
 impl Answer {
     fn new(engine: Arc<Engine>, grant: Grant, plan: &Plan, defaults: &Arc<CallOptions>) -> Self {
+        let (mut deadline, mut limit) = (plan.deadline, plan.limit);
+        if let Some(run) = plan.run_limit {
+            let until = Instant::now().checked_add(run);
+            if until.is_some_and(|until| deadline.is_none_or(|deadline| until < deadline)) {
+                (deadline, limit) = (until, Some(run));
+            }
+        }
         Self {
             engine,
             worker: grant.worker,
@@ -77,8 +84,8 @@ impl Answer {
             made: Cell::new(0),
             session: Arc::clone(&plan.session),
             defaults: Arc::clone(defaults),
-            deadline: plan.deadline,
-            limit: plan.limit,
+            deadline,
+            limit,
         }
     }
 

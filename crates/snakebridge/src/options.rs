@@ -61,6 +61,8 @@ pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 #[must_use = "options do nothing until they are given to `Bridge::with`"]
 pub struct CallOptions {
     pub(crate) limit: Option<Limit>,
+    pub(crate) queue_limit: Option<Duration>,
+    pub(crate) run_limit: Option<Duration>,
     pub(crate) affinity: Option<Affinity>,
     pub(crate) session: Option<Arc<str>>,
     pub(crate) pool: Option<Arc<str>>,
@@ -83,6 +85,20 @@ impl CallOptions {
     /// Lets calls take as long as they will.
     pub fn no_timeout(mut self) -> Self {
         self.limit = Some(Limit::Never);
+        self
+    }
+
+    /// How long a call may wait for a worker, within its [`timeout`](Self::timeout). Default: that of
+    /// the pool, else as long as the timeout allows.
+    pub fn queue_timeout(mut self, limit: Duration) -> Self {
+        self.queue_limit = Some(limit);
+        self
+    }
+
+    /// How long a call may take once it has its worker, within its [`timeout`](Self::timeout).
+    /// Default: as long as the timeout allows.
+    pub fn run_timeout(mut self, limit: Duration) -> Self {
+        self.run_limit = Some(limit);
         self
     }
 
@@ -127,6 +143,8 @@ impl CallOptions {
     pub(crate) fn or(self, other: &Self) -> Self {
         Self {
             limit: self.limit.or(other.limit),
+            queue_limit: self.queue_limit.or(other.queue_limit),
+            run_limit: self.run_limit.or(other.run_limit),
             affinity: self.affinity.or(other.affinity),
             session: self.session.or_else(|| other.session.clone()),
             pool: self.pool.or_else(|| other.pool.clone()),

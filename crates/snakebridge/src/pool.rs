@@ -37,6 +37,7 @@ pub struct Pool {
     affinity: Affinity,
     memory_limit: Option<u64>,
     start_limit: Duration,
+    queue_timeout: Option<Duration>,
     min: usize,
     max: usize,
     schedule: PoolConfig,
@@ -58,6 +59,7 @@ impl Pool {
             affinity: Affinity::Hint,
             memory_limit: None,
             start_limit: START_LIMIT,
+            queue_timeout: None,
             min: 1,
             max: 1,
             schedule: PoolConfig::default(),
@@ -103,6 +105,14 @@ impl Pool {
     /// [`ErrorKind::Saturated`](crate::ErrorKind::Saturated). Default: 1000.
     pub fn queue_limit(mut self, calls: usize) -> Self {
         self.schedule.queue_limit = calls;
+        self
+    }
+
+    /// How long a call may wait for a worker, where neither the call nor its handle says it; see
+    /// [`CallOptions::queue_timeout`](crate::CallOptions::queue_timeout). Default: as long as the
+    /// timeout of the call allows.
+    pub fn queue_timeout(mut self, limit: Duration) -> Self {
+        self.queue_timeout = Some(limit);
         self
     }
 
@@ -224,6 +234,7 @@ impl Pool {
             preload: self.preload,
             memory_limit: self.memory_limit,
             start_limit: self.start_limit.min(FOREVER),
+            queue_timeout: self.queue_timeout,
             affinity: self.affinity,
             schedule,
         })

@@ -91,6 +91,8 @@ pub(crate) struct PoolSettings {
     /// How long a worker may take to start.
     pub(crate) start_limit: Duration,
     pub(crate) affinity: Affinity,
+    /// How long a call may wait for a worker, where the call does not say it.
+    pub(crate) queue_timeout: Option<Duration>,
     pub(crate) schedule: PoolConfig,
 }
 

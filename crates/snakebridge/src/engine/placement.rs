@@ -27,6 +27,17 @@ pub(crate) struct Want<'a> {
     /// The worker of the refs that the call carries.
     pub(crate) pinned: Option<WorkerKey>,
     pub(crate) affinity: Affinity,
+    /// How long it may wait, and until when at the latest.
+    pub(crate) queue_limit: Option<Duration>,
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl<'a> Want<'a> {
+    /// Any worker of the pool of a session, however long it takes.
+    pub(crate) fn any(session: &'a Arc<SessionState>) -> Self {
+        let affinity = Affinity::Hint;
+        Self { session, pinned: None, affinity, queue_limit: None, deadline: None }
+    }
 }
 
 /// A lane for one call, and the releases to send ahead of it: session and id in turn.
@@ -106,7 +117,7 @@ impl Placement {
     // For callers.
 
     /// Gives a lane at once if one is free, else waits for one.
-    pub(crate) fn lease(&self, want: &Want<'_>, deadline: Option<Instant>) -> Result<Grant> {
+    pub(crate) fn lease(&self, want: &Want<'_>) -> Result<Grant> {
         let mut state = self.lock();
         let request = snakebridge_pool::Want {
             pool: want.session.pool,
@@ -125,18 +136,14 @@ impl Placement {
                 state.waiters.insert(ticket, waiter);
                 // Waiting may have been what starts another worker.
                 self.done(state);
-                self.wait(ticket, &woken, want, deadline)
+                self.wait(ticket, &woken, want)
             }
         }
     }
 
-    fn wait(
-        &self,
-        ticket: Ticket,
-        woken: &Condvar,
-        want: &Want<'_>,
-        deadline: Option<Instant>,
-    ) -> Result<Grant> {
+    fn wait(&self, ticket: Ticket, woken: &Condvar, want: &Want<'_>) -> Result<Grant> {
+        let patience = want.queue_limit.and_then(|limit| Instant::now().checked_add(limit));
+        let deadline = want.deadline.into_iter().chain(patience).min();
         let mut state = self.lock();
         loop {
             if state.waiters.get(&ticket).is_some_and(|waiter| waiter.outcome.is_some()) {
@@ -490,14 +497,20 @@ impl State {
         use snakebridge_pool::WorkerStage::{Absent, Backoff, Starting};
         let status = self.scheduler.status(want.session.pool);
         let starting = |stage| matches!(stage, Absent | Backoff | Starting);
+        let early = want.deadline.is_none_or(|deadline| Instant::now() < deadline);
+        let limit = want.queue_limit.filter(|_| early);
+        let until = match limit {
+            Some(limit) => format!("within {limit:?}, as long as the call may wait"),
+            None => "until the time for the call was over".to_owned(),
+        };
         let message = match want.pinned {
             _ if status.workers.iter().all(|(_, stage, ..)| starting(*stage)) => {
-                "no worker had started when the time for the call was over"
+                format!("no worker had started {until}")
             }
             Some(_) => {
-                "the worker of the call's refs was busy until the time for the call was over"
+                format!("the worker of the call's refs was busy {until}")
             }
-            None => "no worker was free until the time for the call was over",
+            None => format!("no worker was free {until}"),
         };
         Error::new(ErrorKind::Timeout, message).with_retry(Retry::Safe)
     }
