@@ -236,11 +236,19 @@ impl Bridge {
     /// The bridge is gone.
     pub fn status(&self) -> Result<Status> {
         let shared = &self.home.engine()?.shared;
-        let names = shared.config.pools.iter().map(|pool| pool.name.to_string());
-        let pools = names.enumerate().map(|(place, name)| {
-            PoolStatus::new(name, shared.placement.status(PoolId(place as u16)))
+        let pools = shared.config.pools.iter().enumerate().map(|(place, pool)| {
+            let seen = shared.placement.status(PoolId(place as u16));
+            let results = pool.results.as_ref().map(|results| results.status());
+            PoolStatus::new(pool.name.to_string(), seen, results)
         });
         Ok(Status { pools: pools.collect() })
+    }
+
+    /// Forgets the results that the pools keep; see [`Pool::keep_results`](crate::Pool::keep_results).
+    pub fn clear_results(&self) {
+        let Ok(engine) = self.home.engine() else { return };
+        let pools = engine.shared.config.pools.iter();
+        pools.filter_map(|pool| pool.results.as_ref()).for_each(|results| results.clear());
     }
 
     /// The sessions that are open at this moment, those of other handles too. A session that is used

@@ -16,6 +16,7 @@ use crate::args::IntoArgs;
 use crate::bridge::Home;
 use crate::engine::Config;
 use crate::engine::placement::Want;
+use crate::engine::results::Lookup;
 use crate::engine::sessions::SessionState;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::exchange::{self, Answer};
@@ -145,8 +146,18 @@ impl<R: DeserializeOwned + 'static> Call<R> {
             Ok(plan) => plan,
             Err(error) => return Err(self.raw.explain(error)),
         };
-        let answer = self.raw.run(&plan).and_then(|mut answer| read(&mut answer));
-        answer.map_err(|error| self.raw.explain(error))
+        let kept = self.raw.look_up(&plan);
+        if let Some(result) = kept.as_ref().and_then(exchange::decode_kept) {
+            return Ok(result);
+        }
+        let result = self.raw.run(&plan).and_then(|mut answer| {
+            let result = read(&mut answer)?;
+            if let Some(kept) = kept {
+                answer.keep(&kept);
+            }
+            Ok(result)
+        });
+        result.map_err(|error| self.raw.explain(error))
     }
 
     /// Makes the call and blocks until its result is there, as [`wait`](Self::wait) does.
@@ -441,6 +452,21 @@ impl RawCall {
                 outcome => return outcome,
             }
         }
+    }
+
+    /// Looks among the results that the pool keeps, if the call may be answered from there.
+    fn look_up(&mut self, plan: &Plan) -> Option<Lookup> {
+        let pool = self.home.engine().ok()?.shared.config.pool(plan.session.pool);
+        let results = Arc::clone(pool.results.as_ref()?);
+        let has_refs = self.receiver.is_some() || !self.refs.is_empty();
+        if has_refs || self.flags & flags::BY_REF != 0 || !self.is_idempotent() {
+            return None;
+        }
+        // One result for all sessions.
+        self.write_header(0);
+        let key = self.frame.as_slice().into();
+        self.write_header(plan.session.number);
+        Some(results.look_up(key, Instant::now()))
     }
 
     fn is_idempotent(&self) -> bool {

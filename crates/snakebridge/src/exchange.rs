@@ -13,6 +13,7 @@ use snakebridge_wire::{DecodeError, DecodeErrorKind, Frame, Header, Kind, Limits
 use crate::call::{Plan, RawCall};
 use crate::engine::lane::{Lane, LaneError};
 use crate::engine::placement::{Grant, Loss};
+use crate::engine::results::Lookup;
 use crate::engine::sessions::SessionState;
 use crate::engine::{Engine, WorkerId, supervisor};
 use crate::error::{Error, ErrorKind, PythonError, Result};
@@ -35,6 +36,13 @@ pub(crate) fn run(call: &mut RawCall, plan: &Plan) -> Result<Answer> {
             Err(answer.protocol(&format!("a reply of kind {kind:?}")))
         }
     }
+}
+
+/// Reads a result that was kept; `None` if there is none, or it does not fit: then the call itself says
+/// what is wrong.
+pub(crate) fn decode_kept<R: DeserializeOwned>(kept: &Lookup) -> Option<R> {
+    let tape = Tape::scan(kept.found.as_ref()?, Limits::DEFAULT).ok()?;
+    tape.decode().ok()
 }
 
 /// A lane with the reply of a call in it. Gives the lane back when it is dropped, whatever happens
@@ -98,6 +106,16 @@ impl Answer {
                 self.decode_reply().map_err(|error| self.decode_error(&error))
             }
             Err(error) => Err(self.decode_error(&error)),
+        }
+    }
+
+    /// Keeps the result that was read, if it is a value without refs.
+    pub(crate) fn keep(&self, kept: &Lookup) {
+        if let Ok(frame) = self.reply()
+            && frame.header.kind == Kind::Value
+            && self.made.get() == 0
+        {
+            kept.keep(frame.body, Instant::now());
         }
     }
 

@@ -78,6 +78,8 @@ pub use options::{Affinity, CallOptions};
 pub use pool::Pool;
 pub use refs::Ref;
 pub use session::{Session, SessionBuilder};
-pub use status::{PoolStatus, RefStatus, SessionStatus, Status, WorkerState, WorkerStatus};
+pub use status::{
+    PoolStatus, RefStatus, ResultsStatus, SessionStatus, Status, WorkerState, WorkerStatus,
+};
 #[doc(inline)]
 pub use value::Value;

@@ -9,6 +9,7 @@ use snakebridge_pool::PoolConfig;
 use snakebridge_worker::OLDEST_PYTHON;
 use snakebridge_worker::interpreter::{Candidate, PYTHON, Surroundings, Wanted, search};
 
+use crate::engine::results::{ResultLimits, Results};
 use crate::engine::{PoolSettings, START_LIMIT};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{Affinity, FOREVER};
@@ -38,6 +39,7 @@ pub struct Pool {
     memory_limit: Option<u64>,
     start_limit: Duration,
     queue_timeout: Option<Duration>,
+    results: Option<ResultLimits>,
     min: usize,
     max: usize,
     schedule: PoolConfig,
@@ -60,6 +62,7 @@ impl Pool {
             memory_limit: None,
             start_limit: START_LIMIT,
             queue_timeout: None,
+            results: None,
             min: 1,
             max: 1,
             schedule: PoolConfig::default(),
@@ -139,6 +142,29 @@ impl Pool {
     /// as they live.
     pub fn drain_limit(mut self, time: Duration) -> Self {
         self.schedule.recycle.drain_limit = Some(time);
+        self
+    }
+
+    /// Keeps results of calls that are marked
+    /// [`idempotent`](crate::CallOptions::idempotent), and answers a call from them that asks for the
+    /// same again: the same function with the same arguments, all of them values, and no refs in its
+    /// result. Up to `entries` results, `bytes` of requests and results together, and for `max_age`;
+    /// the oldest make room. [`Bridge::clear_results`](crate::Bridge::clear_results) forgets them,
+    /// [`Bridge::status`](crate::Bridge::status) counts them. Default: none are kept.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use snakebridge::{Bridge, Pool};
+    ///
+    /// let keeping = Pool::new().keep_results(1000, 64 << 20, Duration::from_secs(600));
+    /// let py = Bridge::builder().pool("default", keeping).build()?;
+    /// let ask = || py.call("time", "time", ()).idempotent(true).wait();
+    /// let (first, second): (f64, f64) = (ask()?, ask()?);
+    /// assert_eq!(first, second);
+    /// # Ok::<(), snakebridge::Error>(())
+    /// ```
+    pub fn keep_results(mut self, entries: usize, bytes: usize, max_age: Duration) -> Self {
+        self.results = Some(ResultLimits { entries, bytes, max_age });
         self
     }
 
@@ -235,6 +261,7 @@ impl Pool {
             memory_limit: self.memory_limit,
             start_limit: self.start_limit.min(FOREVER),
             queue_timeout: self.queue_timeout,
+            results: self.results.map(|limits| Arc::new(Results::new(limits))),
             affinity: self.affinity,
             schedule,
         })

@@ -27,6 +27,23 @@ pub struct PoolStatus {
     pub waiting: usize,
     /// Its workers, those that are not running included.
     pub workers: Vec<WorkerStatus>,
+    /// Results that it keeps; `None` if it keeps none. See
+    /// [`Pool::keep_results`](crate::Pool::keep_results).
+    pub results: Option<ResultsStatus>,
+}
+
+/// The results that a pool keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ResultsStatus {
+    /// How many there are.
+    pub entries: usize,
+    /// Bytes of requests and results together.
+    pub bytes: usize,
+    /// Calls so far that found their result.
+    pub hits: u64,
+    /// Calls so far that could have, but did not.
+    pub misses: u64,
 }
 
 /// The state of a worker.
@@ -132,7 +149,7 @@ pub enum WorkerState {
 }
 
 impl PoolStatus {
-    pub(crate) fn new(name: String, seen: Seen) -> Self {
+    pub(crate) fn new(name: String, seen: Seen, results: Option<ResultsStatus>) -> Self {
         let workers = seen.workers.into_iter().map(|(key, stage, calls, refs, sessions)| {
             let state = match stage {
                 WorkerStage::Busy => WorkerState::Busy,
@@ -145,7 +162,7 @@ impl PoolStatus {
             let (id, generation) = (WorkerId(key.slot), key.generation);
             WorkerStatus { id, generation, state, calls, refs, sessions }
         });
-        Self { name, waiting: seen.waiting, workers: workers.collect() }
+        Self { name, waiting: seen.waiting, workers: workers.collect(), results }
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod lane;
 pub(crate) mod output;
 pub(crate) mod placement;
 mod platform;
+pub(crate) mod results;
 pub(crate) mod sessions;
 mod spawn;
 pub(crate) mod supervisor;
@@ -35,6 +36,7 @@ use crate::profiles::Profiles;
 use lane::Lane;
 use output::Output;
 use placement::Placement;
+use results::Results;
 use sessions::{SessionSettings, SessionState, Sessions};
 
 /// Names a worker of a bridge: a process of its own, or the one that has taken its place. The
@@ -93,6 +95,8 @@ pub(crate) struct PoolSettings {
     pub(crate) affinity: Affinity,
     /// How long a call may wait for a worker, where the call does not say it.
     pub(crate) queue_timeout: Option<Duration>,
+    /// Results of idempotent calls, where they are kept.
+    pub(crate) results: Option<Arc<Results>>,
     pub(crate) schedule: PoolConfig,
 }
 
