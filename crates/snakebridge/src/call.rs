@@ -401,7 +401,7 @@ impl RawCall {
         let affinity = affinity.unwrap_or_else(|| config.pool(session.pool).affinity);
         let deadline = limit.and_then(|limit| now.checked_add(limit));
         let queue_limit = self.options.queue_limit.or(defaults.queue_limit);
-        let queue_limit = queue_limit.or(config.pool(session.pool).queue_timeout);
+        let queue_limit = queue_limit.or_else(|| config.pool(session.pool).queue_timeout);
         let run_limit = self.options.run_limit.or(defaults.run_limit);
         self.write_header(session.number);
         Ok(Plan { session, pinned, affinity, deadline, limit, queue_limit, run_limit })
