@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod callbacks;
 mod calls;
 mod cores;
 mod floors;
@@ -68,6 +69,8 @@ struct Options {
 enum Group {
     /// The floors, a call, a method
     Calls,
+    /// A call that calls back
+    Callbacks,
     /// Ten thousand records
     Records,
     /// From nothing to a first result
@@ -155,6 +158,7 @@ fn measure(options: &Options) -> Result<Report> {
     report.fact("cores", available_parallelism()?.get());
     for (group, run) in [
         (Group::Calls, calls::run as fn(&Setup, &mut Report) -> Result<()>),
+        (Group::Callbacks, callbacks::run),
         (Group::Records, records::run),
         (Group::Start, start::run),
         (Group::Memory, memory::run),

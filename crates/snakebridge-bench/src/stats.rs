@@ -76,6 +76,13 @@ impl Series {
     }
 }
 
+/// How much longer `more` takes than `less`, as a multiple of `floor`: the median over the rounds.
+pub(crate) fn added_over(more: &Series, less: &Series, floor: &Series) -> f64 {
+    let rounds = more.rounds.iter().zip(&less.rounds).zip(&floor.rounds);
+    let ratios: Vec<f64> = rounds.map(|((more, less), floor)| (more - less) / floor).collect();
+    median(&ratios)
+}
+
 /// The middle value, or NaN if there is none.
 pub(crate) fn median(values: &[f64]) -> f64 {
     percentile(values, 50)
@@ -114,5 +121,6 @@ mod tests {
         }
         assert_eq!(slow.over(&floor), 1.5);
         assert_eq!((slow.p50_us(), slow.p99_us()), (30.0, 300.0));
+        assert_eq!(added_over(&slow, &floor, &floor), 0.5);
     }
 }

@@ -54,6 +54,8 @@ fn recycled_after(calls: u64) -> PoolConfig {
     PoolConfig { recycle, ..PoolConfig::default() }
 }
 
+const SECOND: Duration = Duration::from_secs(1);
+
 #[test]
 fn refs_that_are_dropped_before_their_call_has_ended_are_counted_once() {
     let mut bench = Bench::new(PoolConfig::default());
@@ -120,4 +122,26 @@ fn a_closed_session_is_not_looked_at() {
     bench.scheduler.open_session();
     bench.scheduler.handle_timeout(bench.now + Duration::from_secs(2));
     assert_eq!(bench.scheduler.poll_action(), None);
+}
+
+#[test]
+fn a_watched_call_that_does_not_come_back_costs_the_worker() {
+    let mut bench = Bench::new(PoolConfig { grace: SECOND, ..PoolConfig::default() });
+    let worker = bench.worker;
+    assert_eq!(bench.request(None), Outcome::Granted(worker));
+    bench.scheduler.watch(worker, bench.now + SECOND);
+    bench.scheduler.handle_timeout(bench.now + SECOND);
+    assert_eq!(bench.scheduler.poll_action(), None, "within the grace time");
+    bench.scheduler.handle_timeout(bench.now + 2 * SECOND);
+    assert_eq!(bench.scheduler.poll_action(), Some(Action::Kill(worker)));
+}
+
+#[test]
+fn a_watched_call_that_comes_back_is_watched_no_more() {
+    let mut bench = Bench::new(PoolConfig::default());
+    assert_eq!(bench.request(None), Outcome::Granted(bench.worker));
+    bench.scheduler.watch(bench.worker, bench.now + SECOND);
+    bench.give_back(0);
+    assert_eq!(bench.scheduler.poll_timeout(), None);
+    bench.call(0);
 }

@@ -248,7 +248,15 @@ impl World {
                 assert_eq!(home, Some(worker), "not the worker of the session");
             }
         }
-        let after = self.dice.millis(60);
+        let mut after = self.dice.millis(60);
+        if self.faults && self.dice.chance(10) {
+            // It runs a callback, which may be one that does not come back.
+            let deadline = self.now + self.dice.millis(50);
+            self.scheduler.watch(worker, deadline);
+            if self.dice.chance(50) {
+                after = Duration::from_secs(60);
+            }
+        }
         self.at(after, Event::Ends(call, worker));
     }
 

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod callback;
 pub mod case;
 mod check;
 mod run;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 use snakebridge::{Affinity, Args, Bridge, Call, CallOptions, Output, Pool, Ref, Value};
 
+use crate::callback::callback;
 use crate::case::{Case, Step, Suite};
 use crate::check::{Outcome, check};
 use crate::skip;
@@ -193,10 +194,16 @@ impl Run<'_> {
     fn args(&self, step: &Step) -> Result<Args, String> {
         let mut args = Args::new();
         for arg in &step.args {
-            args = args.arg(decode(arg, &self.env)?);
+            args = match callback(self.py, arg)? {
+                Some(callback) => args.arg(callback),
+                None => args.arg(decode(arg, &self.env)?),
+            };
         }
         for (name, arg) in &step.kwargs {
-            args = args.kwarg(name, decode(arg, &self.env)?);
+            args = match callback(self.py, arg)? {
+                Some(callback) => args.kwarg(name, callback),
+                None => args.kwarg(name, decode(arg, &self.env)?),
+            };
         }
         Ok(args)
     }

@@ -210,6 +210,13 @@ impl Encoder {
         self.out.push(op::BINPERSID);
     }
 
+    /// Writes a callback: its persistent id below zero, so that it cannot be taken for a ref.
+    pub(crate) fn callback_id(&mut self, id: u64) {
+        self.signed((id as i64).wrapping_neg());
+        self.out.push(op::BINPERSID);
+        self.has_refs = true;
+    }
+
     pub(crate) fn op(&mut self, opcode: u8) {
         self.out.push(opcode);
     }

@@ -70,6 +70,10 @@ pub enum Kind {
     CloseSession = 33,
     /// Encode the last result again, with care.
     Again = 34,
+    /// The result of the callback that the worker waits for.
+    CallbackValue = 35,
+    /// The callback that the worker waits for has failed: `(class, message, causes)`.
+    CallbackError = 36,
 
     /// Reply: the result as a value.
     Value = 64,
@@ -79,6 +83,12 @@ pub enum Kind {
     Error = 66,
     /// Reply: the request could not be carried out, `(code, text)`.
     Fault = 67,
+    /// Before the reply: the worker calls a callback and waits for its result. The id of the callback
+    /// in eight bytes, then `(args, kwargs)`.
+    Callback = 68,
+    /// Before the reply: callables that Python has dropped, `(id, count, id, count, ...)`, with how
+    /// often each had come.
+    CallbacksDropped = 69,
 
     /// On the control channel, host to worker: the settings, with the lanes' descriptors.
     Init = 96,
@@ -110,10 +120,14 @@ impl Kind {
             32 => Self::Release,
             33 => Self::CloseSession,
             34 => Self::Again,
+            35 => Self::CallbackValue,
+            36 => Self::CallbackError,
             64 => Self::Value,
             65 => Self::Ref,
             66 => Self::Error,
             67 => Self::Fault,
+            68 => Self::Callback,
+            69 => Self::CallbacksDropped,
             96 => Self::Init,
             97 => Self::Hello,
             98 => Self::Refused,

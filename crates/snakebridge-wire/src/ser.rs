@@ -32,6 +32,7 @@ pub(crate) struct Serializer<'a> {
 enum Form {
     Plain,
     BigInt,
+    Callback,
     FrozenSet,
     Ref,
     Set,
@@ -135,6 +136,7 @@ impl<'a> ser::Serializer for Serializer<'a> {
 
     fn serialize_u64(self, value: u64) -> Result {
         match self.form {
+            Form::Callback => self.encoder.callback_id(value),
             Form::Ref => self.encoder.ref_id(value),
             _ => self.encoder.unsigned(value),
         }
@@ -216,6 +218,10 @@ impl<'a> ser::Serializer for Serializer<'a> {
         let marker = match name {
             token::BIG_INT => {
                 self.form = Form::BigInt;
+                return value.serialize(self);
+            }
+            token::CALLBACK => {
+                self.form = Form::Callback;
                 return value.serialize(self);
             }
             token::FROZEN_SET => {

@@ -70,6 +70,8 @@ impl Marker {
 
 /// An integer of any size; content: its little-endian two's complement bytes.
 pub const BIG_INT: &str = "$snakebridge::BigInt";
+/// A callback; content: its id, not 0. There is none to decode.
+pub const CALLBACK: &str = "$snakebridge::Callback";
 /// `complex`; content: `(f64, f64)`.
 pub const COMPLEX: &str = "$snakebridge::Complex";
 /// `datetime.date`; content: `(i32, u8, u8)`.

@@ -6,8 +6,7 @@ use serde::Serialize;
 use snakebridge_wire::Encoder;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::refs::Ref;
-use crate::scope;
+use crate::scope::{self, Noted};
 
 /// The arguments of a call: a tuple of up to twelve serializable values, or [`Args`].
 ///
@@ -20,7 +19,7 @@ use crate::scope;
 )]
 pub trait IntoArgs: sealed::Sealed {
     #[doc(hidden)]
-    fn write(self, encoder: &mut Encoder) -> Result<Vec<Ref>>;
+    fn write(self, encoder: &mut Encoder) -> Result<Noted>;
 }
 
 #[expect(unnameable_types, reason = "that is what seals the trait")]
@@ -35,11 +34,11 @@ macro_rules! tuples {
         impl<$($name: Serialize),*> IntoArgs for ($($name,)*) {
             // The type parameters name the fields, and there is an empty tuple.
             #[allow(non_snake_case, unused_variables, unused_mut)]
-            fn write(self, encoder: &mut Encoder) -> Result<Vec<Ref>> {
+            fn write(self, encoder: &mut Encoder) -> Result<Noted> {
                 let ($($name,)*) = self;
                 let mut place = 0;
                 encoder.begin_tuple();
-                let (done, refs) = scope::encoding(|| {
+                let (done, noted) = scope::encoding(|| {
                     $(
                         place += 1;
                         encoder.value(&$name)?;
@@ -47,7 +46,7 @@ macro_rules! tuples {
                     Ok(())
                 });
                 encoder.end_tuple();
-                done.map(|()| refs).map_err(|error: snakebridge_wire::EncodeError| {
+                done.map(|()| noted).map_err(|error: snakebridge_wire::EncodeError| {
                     encode_error(&format!("argument {place}"), &error)
                 })
             }
@@ -77,7 +76,7 @@ tuples! {
 #[must_use = "arguments do nothing until they are given to a call"]
 pub struct Args {
     encoder: Encoder,
-    refs: Vec<Ref>,
+    noted: Noted,
     positional: usize,
     keywords: usize,
     error: Option<Error>,
@@ -88,7 +87,7 @@ impl Args {
     pub fn new() -> Self {
         let mut encoder = Encoder::default();
         encoder.begin_tuple();
-        Self { encoder, refs: Vec::new(), positional: 0, keywords: 0, error: None }
+        Self { encoder, noted: Noted::default(), positional: 0, keywords: 0, error: None }
     }
 
     /// Adds a positional argument. After a keyword argument it is an error, which the call reports.
@@ -120,8 +119,8 @@ impl Args {
 
     fn put(&mut self, value: &impl Serialize, name: &str) {
         let encoder = &mut self.encoder;
-        let (done, refs) = scope::encoding(|| encoder.value(value));
-        self.refs.extend(refs);
+        let (done, noted) = scope::encoding(|| encoder.value(value));
+        self.noted.extend(noted);
         if let Err(error) = done {
             self.fail(encode_error(name, &error));
         }
@@ -142,7 +141,7 @@ impl Default for Args {
 impl sealed::Sealed for Args {}
 
 impl IntoArgs for Args {
-    fn write(mut self, encoder: &mut Encoder) -> Result<Vec<Ref>> {
+    fn write(mut self, encoder: &mut Encoder) -> Result<Noted> {
         if let Some(error) = self.error {
             return Err(error);
         }
@@ -151,7 +150,7 @@ impl IntoArgs for Args {
             _ => self.encoder.end_dict(),
         }
         encoder.splice(&self.encoder);
-        Ok(self.refs)
+        Ok(self.noted)
     }
 }
 

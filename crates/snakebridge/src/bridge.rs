@@ -13,6 +13,7 @@ use snakebridge_wire::frame::flags;
 use crate::args::IntoArgs;
 use crate::builder::BridgeBuilder;
 use crate::call::{Call, Draft};
+use crate::callback::{self, Callback, CallbackError, CallbackFn};
 use crate::engine::placement::Want;
 use crate::engine::sessions::{Held, SessionState, new_id};
 use crate::engine::{Engine, PythonInfo, Shared, closed};
@@ -109,6 +110,65 @@ impl Bridge {
     pub fn exec(&self, module: &str, function: &str, args: impl IntoArgs) -> Call<()> {
         let draft = self.draft(Kind::Call).function(module, function);
         draft.args(args).flags(flags::NO_RESULT).finish()
+    }
+
+    /// Makes a Rust function callable from Python.
+    ///
+    /// The function takes up to eight positional arguments, of any types that a result can be read
+    /// into, [`Ref`](crate::Ref) among them. What it returns is sent like an argument. An error
+    /// becomes an exception in Python, see [`CallbackError`](crate::CallbackError); so do arguments
+    /// that do not fit (`TypeError`), and a panic.
+    ///
+    /// It runs on the thread that waits for the call within which Python calls it. Calls that it makes
+    /// on the same bridge and pool are served by the worker that waits for it, and end with that call
+    /// at the latest. The time of the call goes on while it runs. It cannot be interrupted: where it
+    /// comes back too late, the call is an error then, and the worker has been replaced meanwhile.
+    ///
+    /// ```
+    /// use snakebridge::{Bridge, args};
+    ///
+    /// let py = Bridge::new()?;
+    /// let inner = py.clone();
+    /// let area = py.callback(move |side: f64| inner.call::<f64>("math", "pow", (side, 2)).wait()
+    ///     .map_err(Into::into));
+    /// let areas: Vec<f64> = {
+    ///     let map: snakebridge::Ref = py.call("builtins", "map", (&area, [1.0, 2.0, 3.0])).wait()?;
+    ///     py.call("builtins", "list", (map,)).wait()?
+    /// };
+    /// assert_eq!(areas, [1.0, 4.0, 9.0]);
+    /// # Ok::<(), snakebridge::Error>(())
+    /// ```
+    pub fn callback<A: 'static>(&self, function: impl CallbackFn<A>) -> Callback {
+        Callback::new(self.home.engine().ok(), callback::typed(function))
+    }
+
+    /// Makes a Rust function callable from Python, with keyword arguments, or with any number of
+    /// positional ones.
+    ///
+    /// The function gets the positional arguments as one value, a tuple or a `Vec`, and the keyword
+    /// arguments as another, a map or a struct.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use snakebridge::{Bridge, Ref, args};
+    ///
+    /// let py = Bridge::new()?;
+    /// let total = py.callback_with_kwargs(|args: Vec<i64>, kwargs: BTreeMap<String, i64>| {
+    ///     Ok(args.iter().chain(kwargs.values()).sum::<i64>())
+    /// });
+    /// let partial: Ref = py.call("functools", "partial", args![&total, 1, 2, extra = 10]).wait()?;
+    /// let sum: i64 = partial.call((3,)).wait()?;
+    /// assert_eq!(sum, 16);
+    /// # Ok::<(), snakebridge::Error>(())
+    /// ```
+    pub fn callback_with_kwargs<A, K, R, F>(&self, function: F) -> Callback
+    where
+        F: Fn(A, K) -> std::result::Result<R, CallbackError> + Send + Sync + 'static,
+        A: DeserializeOwned + Send + 'static,
+        K: DeserializeOwned + Send + 'static,
+        R: Serialize,
+    {
+        Callback::new(self.home.engine().ok(), callback::typed_with_kwargs(function))
     }
 
     /// Reads a name of a module: `module.name`. Dotted names as for [`call`](Self::call).

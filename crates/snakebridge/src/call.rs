@@ -22,6 +22,7 @@ use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::exchange::{self, Answer};
 use crate::options::{Affinity, CallOptions, Limit};
 use crate::refs::Ref;
+use crate::scope::{self, Noted};
 
 /// A call of Python that has not been made yet.
 ///
@@ -202,7 +203,8 @@ pub(crate) struct RawCall {
     named: Named,
     pub(crate) home: Home,
     receiver: Option<Ref>,
-    refs: Vec<Ref>,
+    /// The refs and callbacks among the arguments.
+    pub(crate) noted: Noted,
     /// How many refs, the receiver first, are marked as used by this call.
     used: usize,
     error: Option<Error>,
@@ -267,7 +269,7 @@ impl Draft {
             named: Named::Operation("the call"),
             home,
             receiver: None,
-            refs: Vec::new(),
+            noted: Noted::default(),
             used: 0,
             error: None,
             options: CallOptions::default(),
@@ -294,8 +296,8 @@ impl Draft {
     /// Adds the value on which a method or an attribute is looked up.
     pub(crate) fn receiver(mut self, value: &(impl serde::Serialize + ?Sized)) -> Self {
         let encoder = &mut self.encoder;
-        let (done, refs) = crate::scope::encoding(|| encoder.value_before_splice(value));
-        self.note("the value", done, refs);
+        let (done, noted) = scope::encoding(|| encoder.value_before_splice(value));
+        self.note("the value", done, noted);
         self
     }
 
@@ -313,13 +315,13 @@ impl Draft {
     /// Adds one item, which may be or contain refs.
     pub(crate) fn item(mut self, what: &str, value: &(impl serde::Serialize + ?Sized)) -> Self {
         let encoder = &mut self.encoder;
-        let (done, refs) = crate::scope::encoding(|| encoder.value(value));
-        self.note(what, done, refs);
+        let (done, noted) = scope::encoding(|| encoder.value(value));
+        self.note(what, done, noted);
         self
     }
 
-    fn note(&mut self, what: &str, done: Result<(), EncodeError>, refs: Vec<Ref>) {
-        self.call.refs.extend(refs);
+    fn note(&mut self, what: &str, done: Result<(), EncodeError>, noted: Noted) {
+        self.call.noted.extend(noted);
         if let Err(error) = done {
             let message = format!("{what} cannot be sent: {error}");
             self.call.error.get_or_insert_with(|| Error::new(ErrorKind::Encode, message));
@@ -328,8 +330,8 @@ impl Draft {
 
     pub(crate) fn args(mut self, args: impl IntoArgs) -> Self {
         match args.write(&mut self.encoder) {
-            Ok(refs) if self.call.refs.is_empty() => self.call.refs = refs,
-            Ok(refs) => self.call.refs.extend(refs),
+            Ok(noted) if self.call.noted.is_empty() => self.call.noted = noted,
+            Ok(noted) => self.call.noted.extend(noted),
             Err(error) => {
                 self.call.error.get_or_insert(error);
             }
@@ -376,19 +378,21 @@ impl RawCall {
         };
         let now = Instant::now();
         let mut pinned = None;
-        for object in self.receiver.iter().chain(&self.refs) {
-            object.begin_use(&session, &self.home, now)?;
+        let engine = self.home.engine()?;
+        for object in self.receiver.iter().chain(&self.noted.refs) {
+            object.begin_use(&session, engine, now)?;
             self.used += 1;
             match pinned {
                 Some(worker) if worker != object.worker() => return Err(two_workers()),
                 _ => pinned = Some(object.worker()),
             }
         }
+        self.noted.callbacks.iter().try_for_each(|callback| callback.check_use(engine))?;
         if session.is_closed() {
             let message = format!("the session `{}` was closed", session.id);
             return Err(Error::new(ErrorKind::SessionClosed, message));
         }
-        let config = &self.home.engine()?.shared.config;
+        let config = &engine.shared.config;
         let limit = match self.options.limit.or(defaults.limit) {
             Some(limit) => limit,
             None => self.profile(config)?,
@@ -458,7 +462,7 @@ impl RawCall {
     fn look_up(&mut self, plan: &Plan) -> Option<Lookup> {
         let pool = self.home.engine().ok()?.shared.config.pool(plan.session.pool);
         let results = Arc::clone(pool.results.as_ref()?);
-        let has_refs = self.receiver.is_some() || !self.refs.is_empty();
+        let has_refs = self.receiver.is_some() || !self.noted.is_empty();
         if has_refs || self.flags & flags::BY_REF != 0 || !self.is_idempotent() {
             return None;
         }
@@ -508,7 +512,7 @@ impl RawCall {
 
 impl Drop for RawCall {
     fn drop(&mut self) {
-        self.receiver.iter().chain(&self.refs).take(self.used).for_each(Ref::end_use);
+        self.receiver.iter().chain(&self.noted.refs).take(self.used).for_each(Ref::end_use);
     }
 }
 

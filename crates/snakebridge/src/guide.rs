@@ -23,3 +23,7 @@ struct SessionsAndRefs;
 /// Workers, and what happens when calls are many, slow or deadly.
 #[doc = include_str!("../../../docs/guide/pools-and-failure.md")]
 struct PoolsAndFailure;
+
+/// Rust functions that Python calls.
+#[doc = include_str!("../../../docs/guide/callbacks.md")]
+struct Callbacks;

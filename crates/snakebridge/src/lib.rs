@@ -46,6 +46,7 @@ mod bridge;
 mod builder;
 mod bytes;
 mod call;
+mod callback;
 mod engine;
 pub mod error;
 mod exchange;
@@ -69,6 +70,7 @@ pub use bridge::Bridge;
 pub use builder::BridgeBuilder;
 pub use bytes::Bytes;
 pub use call::Call;
+pub use callback::{Callback, CallbackError, CallbackFn};
 pub use engine::output::{Output, OutputPiece};
 pub use engine::{PythonInfo, WorkerId};
 #[doc(inline)]

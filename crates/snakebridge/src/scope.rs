@@ -1,8 +1,8 @@
 //! What refs need to know while serde passes them by.
 //!
 //! serde hands no context to a type that is written or read. A ref that is written must be noted,
-//! so that the call goes to its worker and keeps it alive; one that is read must be given its
-//! bridge. Both happen through a table of the current thread, which is there only while this
+//! so that the call goes to its worker and keeps it alive, and so must a callback; a ref that is read
+//! must be given its bridge. All of that happens through a table of the current thread, which is there only while this
 //! crate's own codec runs. Outside of it a ref can be neither written nor read, so none can leak
 //! into JSON or be made up from it.
 
@@ -12,11 +12,12 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::callback::Callback;
 use crate::refs::Ref;
 
 thread_local! {
-    /// The refs written so far, while arguments are encoded.
-    static ENCODING: RefCell<Option<Vec<Ref>>> = const { RefCell::new(None) };
+    /// What was written so far, while arguments are encoded.
+    static ENCODING: RefCell<Option<Noted>> = const { RefCell::new(None) };
     /// The refs of the result that is being decoded.
     static DECODING: RefCell<Option<Table>> = const { RefCell::new(None) };
 }
@@ -26,10 +27,29 @@ struct Table {
     refs: Vec<Ref>,
 }
 
-/// Runs `encode` and gives the refs that it wrote.
-pub(crate) fn encoding<T>(encode: impl FnOnce() -> T) -> (T, Vec<Ref>) {
+/// What has to live as long as a frame does in which it stands.
+#[derive(Debug, Default)]
+#[expect(unnameable_types, reason = "it is in a method of a sealed trait")]
+pub struct Noted {
+    pub(crate) refs: Vec<Ref>,
+    pub(crate) callbacks: Vec<Callback>,
+}
+
+impl Noted {
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.refs.extend(other.refs);
+        self.callbacks.extend(other.callbacks);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.refs.is_empty() && self.callbacks.is_empty()
+    }
+}
+
+/// Runs `encode` and gives what it wrote.
+pub(crate) fn encoding<T>(encode: impl FnOnce() -> T) -> (T, Noted) {
     // A `Serialize` of the user may itself make calls, so what was there before comes back.
-    struct Restore(Option<Vec<Ref>>);
+    struct Restore(Option<Noted>);
 
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -37,11 +57,11 @@ pub(crate) fn encoding<T>(encode: impl FnOnce() -> T) -> (T, Vec<Ref>) {
             ENCODING.with(|scope| *scope.borrow_mut() = before);
         }
     }
-    let restore = Restore(ENCODING.with(|scope| scope.borrow_mut().replace(Vec::new())));
+    let restore = Restore(ENCODING.with(|scope| scope.borrow_mut().replace(Noted::default())));
     let out = encode();
-    let refs = ENCODING.with(|scope| scope.borrow_mut().take()).unwrap_or_default();
+    let noted = ENCODING.with(|scope| scope.borrow_mut().take()).unwrap_or_default();
     drop(restore);
-    (out, refs)
+    (out, noted)
 }
 
 /// Whether this thread is writing arguments, rather than some other format.
@@ -50,14 +70,17 @@ pub(crate) fn is_encoding() -> bool {
 }
 
 /// Notes that a ref was written. False outside of [`encoding`].
-pub(crate) fn note(written: &Ref) -> bool {
-    ENCODING.with(|scope| match &mut *scope.borrow_mut() {
-        Some(refs) => {
-            refs.push(written.clone());
-            true
-        }
-        None => false,
-    })
+pub(crate) fn note_ref(written: &Ref) -> bool {
+    note(|noted| noted.refs.push(written.clone()))
+}
+
+/// Notes that a callback was written. False outside of [`encoding`].
+pub(crate) fn note_callback(written: &Callback) -> bool {
+    note(|noted| noted.callbacks.push(written.clone()))
+}
+
+fn note(add: impl FnOnce(&mut Noted)) -> bool {
+    ENCODING.with(|scope| scope.borrow_mut().as_mut().map(add).is_some())
 }
 
 /// Runs `decode` with these refs at hand; it is given the key that proves a claim to them.

@@ -206,16 +206,40 @@ impl<E: Clone> Scheduler<E> {
         self.forget(ticket);
     }
 
+    /// Kills a worker if the call that has it does not give it back within the grace time after its
+    /// deadline. For calls that run code of the host, which nothing can interrupt.
+    pub fn watch(&mut self, worker: WorkerKey, deadline: Instant) {
+        if !self.is_alive(worker) || self.slots[worker.slot as usize].stage != WorkerStage::Busy {
+            return;
+        }
+        self.unwatch(worker);
+        let until = deadline + self.config_of(worker.slot).grace;
+        self.slots[worker.slot as usize].watched_until = Some(until);
+        self.timers.insert((until, Timer::Watch(worker)));
+    }
+
+    fn unwatch(&mut self, worker: WorkerKey) {
+        if let Some(until) = self.slots[worker.slot as usize].watched_until.take() {
+            self.timers.remove(&(until, Timer::Watch(worker)));
+        }
+    }
+
+    pub(super) fn watched_too_long(&mut self, worker: WorkerKey) {
+        self.slots[worker.slot as usize].watched_until = None;
+        self.kill(worker);
+    }
+
     /// Takes a worker back from a call that ended, and that made `made` new refs.
     pub fn give_back(&mut self, now: Instant, worker: WorkerKey, how: Returned, made: u64) {
         if !self.is_alive(worker) {
             return;
         }
-        let grace = self.config_of(worker.slot).grace;
-        let slot = &mut self.slots[worker.slot as usize];
-        if slot.stage != WorkerStage::Busy {
+        if self.slots[worker.slot as usize].stage != WorkerStage::Busy {
             return;
         }
+        self.unwatch(worker);
+        let grace = self.config_of(worker.slot).grace;
+        let slot = &mut self.slots[worker.slot as usize];
         slot.calls += u64::from(how != Returned::Unused);
         slot.refs += made as i64;
         match how {

@@ -143,6 +143,7 @@ impl<E: Clone> Scheduler<E> {
                 Timer::Idle(worker) => self.idle_too_long(now, worker),
                 Timer::Age(worker) => self.old_enough(now, worker),
                 Timer::Drain(worker) => self.drained_too_long(now, worker),
+                Timer::Watch(worker) => self.watched_too_long(worker),
                 Timer::Session(session) => self.session_due(session),
             }
         }

@@ -25,6 +25,8 @@ pub(super) struct Slot {
     draining: bool,
     /// It has drained for too long: what is held here holds it no more.
     overdue: bool,
+    /// When the worker is killed if its call has not come back.
+    pub(super) watched_until: Option<Instant>,
     /// When the worker has been idle for too long, if it may be ended for that.
     idle_until: Option<Instant>,
     /// Starts that failed, one after the other.
@@ -40,6 +42,7 @@ pub(super) enum Timer {
     Idle(WorkerKey),
     Age(WorkerKey),
     Drain(WorkerKey),
+    Watch(WorkerKey),
     Session(SessionKey),
 }
 
@@ -55,6 +58,7 @@ impl Slot {
             refs: 0,
             draining: false,
             overdue: false,
+            watched_until: None,
             idle_until: None,
             failures: 0,
         }
@@ -131,6 +135,7 @@ impl<E: Clone> Scheduler<E> {
         slot.stage = WorkerStage::Absent;
         (slot.sessions, slot.calls, slot.refs) = (0, 0, 0);
         (slot.draining, slot.overdue) = (false, false);
+        slot.watched_until = None;
         self.pool(pool).idle.remove(&(sessions, worker.slot));
         self.forget_timers(worker);
         self.rehome(worker.slot, worker);
@@ -363,7 +368,8 @@ impl<E: Clone> Scheduler<E> {
             | Timer::Backoff(key)
             | Timer::Idle(key)
             | Timer::Age(key)
-            | Timer::Drain(key) => *key != worker,
+            | Timer::Drain(key)
+            | Timer::Watch(key) => *key != worker,
         });
     }
 

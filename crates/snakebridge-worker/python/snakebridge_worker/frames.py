@@ -34,16 +34,23 @@ REPR = 14
 RELEASE = 32
 CLOSE_SESSION = 33
 AGAIN = 34
+CALLBACK_VALUE = 35
+CALLBACK_ERROR = 36
 
 # Kinds of replies.
 VALUE = 64
 REF = 65
 ERROR = 66
 FAULT = 67
+CALLBACK = 68
+CALLBACKS_DROPPED = 69
 
 # Kinds on the control channel.
 INIT = 96
 HELLO = 97
+
+# The id of a callback, ahead of its arguments.
+CALLBACK_ID = Struct("<Q")
 
 # Codes of faults.
 FAULT_REF_NOT_FOUND = 1
@@ -56,9 +63,9 @@ class ProtocolError(Exception):
     """The host sent something that is no frame of this protocol."""
 
 
-def header(kind: int, length: int) -> bytes:
-    """The header of a reply."""
-    return HEADER.pack(PROTOCOL_VERSION, kind, 0, 0, length)
+def header(kind: int, length: int, session: int = 0) -> bytes:
+    """The header of a frame to the host."""
+    return HEADER.pack(PROTOCOL_VERSION, kind, 0, session, length)
 
 
 def frame(kind: int, body: bytes) -> bytes:

@@ -9,10 +9,11 @@ a request that fits into one read and gives a plain scalar costs one `read`, one
 
 from __future__ import annotations
 
+import _thread
 import os
 from io import BytesIO
 
-from . import errors, frames
+from . import callbacks, errors, frames
 from .codec import PICKLE_PROTOCOL, Unpickler, dumps, loads
 from .encode import Encoder
 from .operations import OPERATIONS
@@ -22,8 +23,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    # Kind, flags, session and body of what answers a callback.
+    Answer = tuple[int, int, int, Any]
+
 # Results that `dumps` writes exactly and that need no look inside.
 SCALARS = frozenset((type(None), bool, int, float, bytes))
+# Arguments of callbacks that need no look inside: whether text is valid shows when it is read.
+PLAIN = SCALARS | {str}
+# Headers of short replies, by their length.
+VALUE_HEADS = tuple(frames.header(frames.VALUE, length) for length in range(256))
+# What the host sends in answer to a callback.
+ANSWERS = frozenset((frames.CALLBACK_VALUE, frames.CALLBACK_ERROR))
 # One read holds any small request. Larger ones are read to their exact length.
 CHUNK = 8192
 # From here on header and body are written from where they are instead of being joined.
@@ -31,12 +41,16 @@ LARGE = 1 << 16
 
 
 class _ArgumentLoader(Unpickler):
-    """Loads arguments with refs among them."""
+    """Loads arguments with refs and callbacks among them."""
 
     objects: dict[int, Any]
+    callbacks: callbacks.Callbacks
+    session: int
 
     def persistent_load(self, pid: Any) -> Any:
-        """The object behind a ref."""
+        """The object behind a ref; a callback has an id below zero."""
+        if pid < 0:
+            return self.callbacks.find(-pid, self.session)
         try:
             return self.objects[pid]
         except KeyError:
@@ -56,6 +70,10 @@ class Lane:
         # The last result that was sent as a value, in case the host cannot read it.
         self.last: Any = None
         self.last_session = 0
+        self.callbacks = callbacks.Callbacks(self.call_back)
+        self.thread = 0
+        # How many callbacks the lane waits for, one inside of the other.
+        self.depth = 0
 
     def interrupt(self, *_: Any) -> None:
         """Handler of SIGINT: stops the user's code, never the loop itself."""
@@ -63,14 +81,15 @@ class Lane:
             self.running = False
             raise KeyboardInterrupt("the call was interrupted by the host")
 
-    def serve(self) -> None:
-        """Carries out requests until the host closes its end."""
+    def serve(self) -> Answer | None:
+        """Carries out requests until the host closes its end, or answers the innermost callback."""
+        self.thread = _thread.get_ident()
         read, write = os.read, os.write
         reader, writer = self.reader, self.writer
         unpack, header_len = frames.HEADER.unpack_from, frames.HEADER_LEN
         operations = OPERATIONS
         special = frames.BY_REF | frames.NO_RESULT
-        value_heads = [frames.header(frames.VALUE, length) for length in range(256)]
+        value_heads = VALUE_HEADS
         data = b""
         body: Any
         reply: Any
@@ -82,7 +101,7 @@ class Lane:
             have = len(data)
             if have < header_len:
                 if not data:
-                    return
+                    return None
                 data = self.read_more(data, header_len)
                 continue
             version, kind, flags, session, length = unpack(data)
@@ -100,6 +119,8 @@ class Lane:
                     continue
             operation = operations.get(kind)
             if operation is None or version != frames.PROTOCOL_VERSION:
+                if self.depth and kind in ANSWERS:
+                    return kind, flags, session, body
                 self.other(version, kind, session, body)
                 continue
             self.last = None
@@ -138,7 +159,7 @@ class Lane:
                 self.send_result(session, flags, result)
                 continue
             size = len(reply)
-            if size < 256:
+            if size < 256 and not self.callbacks.dropped:
                 write(writer, value_heads[size] + reply)
             else:
                 self.send(frames.VALUE, reply)
@@ -208,7 +229,53 @@ class Lane:
         """The parts of a request, with the objects in the places of their refs."""
         loader = _ArgumentLoader(BytesIO(body))
         loader.objects = self.sessions.table(session)
+        loader.callbacks, loader.session = self.callbacks, session
         return loader.load()
+
+    def call_back(
+        self, callback_id: int, session: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Has the host run one of its functions, and serves what the host asks for meanwhile."""
+        if not self.running or _thread.get_ident() != self.thread:
+            raise RuntimeError("a callback can only be called by the call that it was given to")
+        self.running = False
+        self.depth += 1
+        try:
+            body = self.encode_arguments(session, args, kwargs)
+            size = len(body) + frames.CALLBACK_ID.size
+            head = frames.header(frames.CALLBACK, size, session)
+            self.write_all(head + frames.CALLBACK_ID.pack(callback_id) + body)
+            answer = self.serve()
+        finally:
+            self.last = None
+            self.depth -= 1
+            self.running = True
+        if answer is None:
+            raise frames.ProtocolError("the host closed the lane while it ran a callback")
+        kind, flags, session, body = answer
+        if kind == frames.CALLBACK_ERROR:
+            raise callbacks.exception(*loads(body))
+        return self.load_with_refs(session, body) if flags & frames.HAS_REFS else loads(body)
+
+    def encode_arguments(
+        self, session: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> bytes:
+        """Arguments for the host, by the rules of results."""
+        arguments = (args, kwargs)
+        self.last, self.last_session = arguments, session
+        try:
+            if not kwargs and PLAIN.issuperset(map(type, args)):
+                return dumps(arguments, PICKLE_PROTOCOL)
+            return self.encoder.fast(session, arguments)
+        except Exception:
+            return self.encoder.careful(session, arguments)
+
+    def dropped(self) -> bytes:
+        """What tells the host which callbacks are not needed any more, ahead of a reply."""
+        if not self.callbacks.dropped:
+            return b""
+        dropped = self.callbacks.take_dropped()
+        return frames.frame(frames.CALLBACKS_DROPPED, dumps(dropped, PICKLE_PROTOCOL))
 
     def refuse(self, error: BaseException) -> None:
         """Says why the arguments could not be loaded."""
@@ -223,11 +290,11 @@ class Lane:
         self.send(frames.FAULT, dumps((code, text), PICKLE_PROTOCOL))
 
     def send(self, kind: int, body: bytes) -> None:
-        """Writes a whole reply, however large."""
+        """Writes a whole reply, however large, after what the host has to know before it."""
         if len(body) < LARGE:
-            self.write_all(frames.frame(kind, body))
+            self.write_all(self.dropped() + frames.frame(kind, body))
         else:
-            self.write_all(frames.header(kind, len(body)))
+            self.write_all(self.dropped() + frames.header(kind, len(body)))
             self.write_all(body)
 
     def write_all(self, data: bytes) -> None:

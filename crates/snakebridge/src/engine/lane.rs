@@ -17,6 +17,8 @@ pub(crate) struct Lane {
     request: OwnedFd,
     reply: OwnedFd,
     deframer: Deframer,
+    /// How many replies the worker owes. More than one where calls are made inside of callbacks.
+    pub(crate) open: i32,
 }
 
 /// Why an exchange did not end with a reply.
@@ -34,18 +36,14 @@ pub(crate) enum LaneError {
 
 impl Lane {
     pub(crate) fn new(request: OwnedFd, reply: OwnedFd) -> Self {
-        Self { request, reply, deframer: Deframer::new(Limits::DEFAULT) }
+        Self { request, reply, deframer: Deframer::new(Limits::DEFAULT), open: 0 }
     }
 
-    /// Writes a request, after what is to be released before it, and waits for the reply.
-    pub(crate) fn exchange(
-        &mut self,
-        releases: &[u8],
-        request: &[u8],
-        deadline: Option<Instant>,
-    ) -> Result<(), LaneError> {
-        self.write(releases, request, deadline)?;
-        while self.read_some(deadline)?.is_none() {}
+    /// Waits for a whole frame of the worker, where none is at hand.
+    pub(crate) fn read(&mut self, deadline: Option<Instant>) -> Result<(), LaneError> {
+        while self.deframer.frame().map_err(LaneError::Frame)?.is_none() {
+            self.read_some(deadline)?;
+        }
         Ok(())
     }
 
@@ -54,19 +52,27 @@ impl Lane {
         self.deframer.frame().ok().flatten()
     }
 
+    /// Drops the frame at hand.
+    pub(crate) fn advance(&mut self) {
+        self.deframer.advance();
+    }
+
     /// Drops the reply at hand. Whether the lane can be used again: nothing may follow a reply.
     pub(crate) fn finish(&mut self) -> bool {
         self.deframer.advance();
         self.deframer.is_empty()
     }
 
-    /// The reply, where it has come meanwhile. Does not wait.
+    /// The next frame, where it has come meanwhile. Does not wait.
     pub(crate) fn drain(&mut self) -> Result<Option<Frame<'_>>, LaneError> {
-        match self.read_some(Some(Instant::now())) {
-            Ok(Some(())) => self.deframer.frame().map_err(LaneError::Frame),
-            Ok(None) | Err(LaneError::TimeoutAfter) => Ok(None),
-            Err(error) => Err(error),
+        if self.deframer.frame().map_err(LaneError::Frame)?.is_none() {
+            match self.read_some(Some(Instant::now())) {
+                Ok(()) => {}
+                Err(LaneError::TimeoutAfter) => return Ok(None),
+                Err(error) => return Err(error),
+            }
         }
+        self.deframer.frame().map_err(LaneError::Frame)
     }
 
     /// The end that becomes readable with the reply.
@@ -83,7 +89,8 @@ impl Lane {
         }
     }
 
-    fn write(
+    /// Writes a frame, after what is to be released before it.
+    pub(crate) fn write(
         &self,
         releases: &[u8],
         request: &[u8],
@@ -116,21 +123,16 @@ impl Lane {
         Ok(())
     }
 
-    /// Reads once; `Some` when the reply is whole.
-    fn read_some(&mut self, deadline: Option<Instant>) -> Result<Option<()>, LaneError> {
+    /// Reads once, as soon as there is something.
+    fn read_some(&mut self, deadline: Option<Instant>) -> Result<(), LaneError> {
         if !wait_for(&self.reply, PollFlags::IN, deadline)? {
             return Err(LaneError::TimeoutAfter);
         }
         let buffer = self.deframer.buffer();
         match rustix::io::read(&self.reply, rustix::buffer::spare_capacity(buffer)) {
-            Ok(0) => return Err(LaneError::Lost),
-            Ok(_) => {}
-            Err(Errno::INTR | Errno::AGAIN) => return Ok(None),
-            Err(_) => return Err(LaneError::Lost),
-        }
-        match self.deframer.frame() {
-            Ok(frame) => Ok(frame.map(|_| ())),
-            Err(error) => Err(LaneError::Frame(error)),
+            Ok(0) => Err(LaneError::Lost),
+            Ok(_) | Err(Errno::INTR | Errno::AGAIN) => Ok(()),
+            Err(_) => Err(LaneError::Lost),
         }
     }
 }

@@ -10,6 +10,7 @@
 //!
 //! The way of a call goes through the caller's thread alone.
 
+pub(crate) mod callbacks;
 pub(crate) mod lane;
 pub(crate) mod output;
 pub(crate) mod placement;
@@ -33,6 +34,7 @@ use snakebridge_worker::interpreter::{Candidate, Wanted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Affinity;
 use crate::profiles::Profiles;
+use callbacks::Callbacks;
 use lane::Lane;
 use output::Output;
 use placement::Placement;
@@ -152,6 +154,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) placement: Placement,
     pub(crate) sessions: Sessions,
+    pub(crate) callbacks: Callbacks,
     /// Refs wait for release, and the supervisor knows of it.
     flushing: AtomicBool,
 }
@@ -219,6 +222,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             placement: Placement::new(schedules, wake),
             sessions: Sessions::new(config.sessions.clone()),
+            callbacks: Callbacks::default(),
             config,
             flushing: AtomicBool::new(false),
         });

@@ -237,6 +237,22 @@ impl Placement {
         }
     }
 
+    /// Takes what this worker, whose lane the caller has, is to release.
+    pub(crate) fn take_releases(&self, worker: WorkerKey) -> Vec<u64> {
+        let mut state = self.lock();
+        match state.scheduler.is_alive(worker) {
+            true => std::mem::take(&mut state.place(worker).releases),
+            false => Vec::new(),
+        }
+    }
+
+    /// Has a worker killed whose call does not come back by this time and the grace time after it.
+    pub(crate) fn watch(&self, worker: WorkerKey, deadline: Instant) {
+        let mut state = self.lock();
+        state.scheduler.watch(worker, deadline);
+        self.done(state);
+    }
+
     pub(crate) fn open_session(&self) -> SessionKey {
         self.lock().scheduler.open_session()
     }

@@ -222,6 +222,11 @@ impl Sessions {
         self.open().get(&key).and_then(Weak::upgrade)
     }
 
+    /// The open session with this number.
+    pub(crate) fn with_number(&self, number: u32) -> Option<Arc<SessionState>> {
+        self.all().into_iter().find(|session| session.number == number)
+    }
+
     /// Takes a session that was closed out of the list of open ones.
     pub(crate) fn closed(&self, state: &SessionState) {
         self.open().remove(&state.key);

@@ -231,10 +231,10 @@ impl Ref {
     pub(crate) fn begin_use(
         &self,
         session: &SessionState,
-        home: &Home,
+        engine: &Arc<Engine>,
         now: Instant,
     ) -> Result<()> {
-        if !std::ptr::eq(self.0.engine.as_ptr(), Arc::as_ptr(home.engine()?)) {
+        if !std::ptr::eq(self.0.engine.as_ptr(), Arc::as_ptr(engine)) {
             let message = format!("{} belongs to another bridge", self.named());
             return Err(Error::new(ErrorKind::Misuse, message)
                 .with_hint("refs can only be used with the bridge that made them"));
@@ -323,7 +323,7 @@ impl fmt::Debug for Ref {
 
 impl Serialize for Ref {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if !scope::note(self) {
+        if !scope::note_ref(self) {
             return Err(S::Error::custom("a ref can only be an argument of a call"));
         }
         serializer.serialize_newtype_struct(token::REF, &self.0.id)

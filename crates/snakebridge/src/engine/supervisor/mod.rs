@@ -136,6 +136,7 @@ impl Supervisor {
         let (key, pool, tail) = (process.key, process.pool, process.tail.clone());
         let status = process.destroy();
         self.stopping.retain(|stopping| stopping.worker != key);
+        self.shared.callbacks.worker_ended(key);
         let loss = Loss { status, stderr: tail.text() };
         match stage {
             Stage::Starting(start) => self.start_ended(key, pool, *start, &loss, late),

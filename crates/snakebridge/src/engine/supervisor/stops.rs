@@ -3,8 +3,9 @@
 use snakebridge_pool::WorkerKey;
 use snakebridge_wire::{Frame, Kind, Limits, Tape};
 
-use super::super::lane::Lane;
+use super::super::lane::{Lane, LaneError};
 use super::Supervisor;
+use crate::exchange::{read_dropped, stop_frame};
 
 /// A call that is being stopped after its time was over. How long it may take is for the scheduler
 /// to say.
@@ -24,29 +25,51 @@ impl Supervisor {
     }
 
     pub(super) fn check_stopping(&mut self) {
-        let mut left = Vec::new();
         for mut stopping in std::mem::take(&mut self.stopping) {
-            match stopping.lane.drain() {
-                Ok(None) => left.push(stopping),
-                Ok(Some(reply)) => {
-                    let unseen = refs_in(&reply);
-                    self.shared.release_unseen(stopping.worker, stopping.session, &unseen);
-                    let placement = &self.shared.placement;
-                    match stopping.lane.finish() {
-                        true => placement.recovered(stopping.worker, stopping.lane),
-                        false => self.kill(stopping.worker),
-                    }
+            match self.go_on(&mut stopping) {
+                Ok(false) => self.stopping.push(stopping),
+                Ok(true) if stopping.lane.finish() => {
+                    self.shared.placement.recovered(stopping.worker, stopping.lane);
                 }
-                Err(_) => self.kill(stopping.worker),
+                _ => self.kill(stopping.worker),
             }
         }
-        self.stopping.extend(left);
+    }
+
+    /// Reads what the worker has sent since. Whether that was the last reply.
+    fn go_on(&self, stopping: &mut Stopping) -> Result<bool, LaneError> {
+        let Stopping { worker, session, lane } = stopping;
+        while let Some(frame) = lane.drain()? {
+            let kind = frame.header.kind;
+            if kind == Kind::CallbacksDropped {
+                for (id, count) in read_dropped(frame.body).unwrap_or_default() {
+                    self.shared.callbacks.dropped(*worker, id, count);
+                }
+                lane.advance();
+                continue;
+            }
+            let of = if kind == Kind::Callback { frame.header.session } else { *session };
+            self.shared.release_unseen(*worker, of, &refs_in(&frame));
+            if kind != Kind::Callback {
+                lane.open -= 1;
+                if lane.open <= 0 {
+                    return Ok(true);
+                }
+            }
+            // The worker waits for a callback, and nobody will answer it.
+            lane.advance();
+            if !lane.write_at_once(&stop_frame())? {
+                return Err(LaneError::Lost);
+            }
+        }
+        Ok(false)
     }
 }
 
-/// Ids of the refs in a reply that nobody will read.
+/// Ids of the refs in a frame that nobody will read.
 fn refs_in(reply: &Frame<'_>) -> Vec<u64> {
     let tape = match reply.header.kind {
+        Kind::Callback => Tape::scan(reply.body.get(8..).unwrap_or_default(), Limits::DEFAULT),
         Kind::Ref => Tape::scan_ref(reply.body, Limits::DEFAULT),
         Kind::Value => Tape::scan(reply.body, Limits::DEFAULT),
         _ => return Vec::new(),

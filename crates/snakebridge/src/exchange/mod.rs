@@ -1,5 +1,8 @@
 //! Making a call: a lane, the request, the reply.
 
+mod callbacks;
+mod nested;
+
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,12 +23,22 @@ use crate::error::{Error, ErrorKind, PythonError, Result};
 use crate::options::CallOptions;
 use crate::refs::{Described, Ref};
 use crate::scope;
+pub(crate) use callbacks::{read_dropped, stop_frame};
+use nested::Conversation;
 
 /// Sends the request and waits for its reply.
 pub(crate) fn run(call: &mut RawCall, plan: &Plan) -> Result<Answer> {
     let engine = Arc::clone(call.home.engine()?);
-    let grant = engine.shared.placement.lease(&plan.want())?;
-    let mut answer = Answer::new(engine, grant, plan, &call.home.defaults);
+    let mut answer = match nested::lane_for(&engine, plan.session.pool, plan.pinned) {
+        Some((around, lane)) => Answer::nested(around, lane, plan, &call.home.defaults),
+        None => {
+            let grant = engine.shared.placement.lease(&plan.want())?;
+            Answer::new(engine, grant, plan, &call.home.defaults)
+        }
+    };
+    for callback in &call.noted.callbacks {
+        answer.engine.shared.callbacks.sent(answer.worker, callback.id());
+    }
     answer.send(&call.frame)?;
     match answer.reply()?.header.kind {
         Kind::Value | Kind::Ref => Ok(answer),
@@ -59,6 +72,10 @@ pub(crate) struct Answer {
     defaults: Arc<CallOptions>,
     deadline: Option<Instant>,
     limit: Option<Duration>,
+    /// What calls from inside of its callbacks find, once there was a callback.
+    conversation: Option<Arc<Conversation>>,
+    /// The call within whose callback this one is made, and which gets the lane back.
+    around: Option<Arc<Conversation>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -94,7 +111,28 @@ impl Answer {
             defaults: Arc::clone(defaults),
             deadline,
             limit,
+            conversation: None,
+            around: None,
         }
+    }
+
+    /// A call from inside of a callback.
+    fn nested(
+        around: Arc<Conversation>,
+        lane: Box<Lane>,
+        plan: &Plan,
+        defaults: &Arc<CallOptions>,
+    ) -> Self {
+        let grant = Grant { worker: around.worker, lane, releases: Vec::new() };
+        let mut answer = Self::new(Arc::clone(&around.engine), grant, plan, defaults);
+        if let Some(until) = around.deadline
+            && answer.deadline.is_none_or(|deadline| until < deadline)
+        {
+            let left = until.saturating_duration_since(Instant::now());
+            (answer.deadline, answer.limit) = (Some(until), Some(left));
+        }
+        answer.around = Some(around);
+        answer
     }
 
     /// Reads the reply into a Rust type.
@@ -127,7 +165,7 @@ impl Answer {
         }
         let tape = Tape::scan_ref(frame.body, Limits::DEFAULT)
             .map_err(|error| self.decode_error(&error))?;
-        Ok(self.make_refs(&tape).pop())
+        Ok(self.make_refs(&tape, &self.session).pop())
     }
 
     fn decode_reply<R: DeserializeOwned>(&self) -> Result<R, DecodeError> {
@@ -141,13 +179,13 @@ impl Answer {
         if tape.ref_count() == 0 {
             return tape.decode();
         }
-        scope::decoding(self.make_refs(&tape), |key| {
+        scope::decoding(self.make_refs(&tape, &self.session), |key| {
             tape.set_ref_key(key);
             tape.decode()
         })
     }
 
-    fn make_refs(&self, tape: &Tape<'_>) -> Vec<Ref> {
+    fn make_refs(&self, tape: &Tape<'_>, session: &Arc<SessionState>) -> Vec<Ref> {
         self.made.set(self.made.get() + tape.ref_count() as u64);
         let described = tape.refs().map(|(id, module, qualname, traits)| Described {
             id,
@@ -155,7 +193,7 @@ impl Answer {
             qualname,
             traits,
         });
-        Ref::all(&self.engine, &self.session, &self.defaults, self.worker, described)
+        Ref::all(&self.engine, session, &self.defaults, self.worker, described)
     }
 
     /// Has the worker encode the result once more, with care.
@@ -173,16 +211,52 @@ impl Answer {
             pairs if pairs.is_empty() => Vec::new(),
             pairs => supervisor::release_frame(&pairs),
         };
-        let Some(lane) = &mut self.lane else {
-            return Err(self.protocol("no lane"));
-        };
+        self.opened(1);
+        self.write(&releases, frame)?;
+        self.receive()?;
+        while matches!(self.reply()?.header.kind, Kind::Callback | Kind::CallbacksDropped) {
+            self.converse()?;
+        }
+        self.opened(-1);
+        self.state = LaneState::Quiet;
+        Ok(())
+    }
+
+    fn write(&mut self, releases: &[u8], frame: &[u8]) -> Result<()> {
+        let Some(lane) = &mut self.lane else { return Err(self.protocol("no lane")) };
         self.state = LaneState::Waiting;
-        match lane.exchange(&releases, frame, self.deadline) {
-            Ok(()) => {
-                self.state = LaneState::Quiet;
-                Ok(())
-            }
-            Err(error) => Err(self.failed(error)),
+        let written = lane.write(releases, frame, self.deadline);
+        written.map_err(|error| self.failed(error))
+    }
+
+    /// Waits for the next frame of the worker.
+    fn receive(&mut self) -> Result<()> {
+        let Some(lane) = &mut self.lane else { return Err(self.protocol("no lane")) };
+        let received = lane.read(self.deadline);
+        received.map_err(|error| self.failed(error))
+    }
+
+    fn advance(&mut self) {
+        if let Some(lane) = &mut self.lane {
+            lane.advance();
+        }
+    }
+
+    /// Counts the replies that the worker owes.
+    fn opened(&mut self, change: i32) {
+        if let Some(lane) = &mut self.lane {
+            lane.open += change;
+        }
+    }
+
+    /// What the worker is to let go of, where refs were made since the call began.
+    fn releases_ahead(&self) -> Vec<u8> {
+        if self.made.get() == 0 {
+            return Vec::new();
+        }
+        match self.engine.shared.placement.take_releases(self.worker) {
+            pairs if pairs.is_empty() => Vec::new(),
+            pairs => supervisor::release_frame(&pairs),
         }
     }
 
@@ -192,15 +266,11 @@ impl Answer {
     }
 
     fn failed(&mut self, error: LaneError) -> Error {
-        let limit = self.limit.unwrap_or_default();
         match error {
-            LaneError::TimeoutAfter => {
-                Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}"))
-                    .with_worker(WorkerId(self.worker.slot))
-                    .with_hint("allow it more time with `.timeout(..)` or `.no_timeout()`")
-            }
+            LaneError::TimeoutAfter => self.timed_out("no answer"),
             LaneError::TimeoutBefore => {
                 self.state = LaneState::Damaged;
+                let limit = self.limit.unwrap_or_default();
                 let message = format!("the worker did not take the request within {limit:?}");
                 Error::new(ErrorKind::Timeout, message).with_worker(WorkerId(self.worker.slot))
             }
@@ -215,6 +285,19 @@ impl Answer {
                 worker_lost(self.worker, loss.as_deref())
             }
         }
+    }
+
+    fn timed_out(&self, what: &str) -> Error {
+        let limit = self.limit.unwrap_or_default();
+        Error::new(ErrorKind::Timeout, format!("{what} within {limit:?}"))
+            .with_worker(WorkerId(self.worker.slot))
+            .with_hint("allow it more time with `.timeout(..)` or `.no_timeout()`")
+    }
+
+    /// The worker has sent what it must not send: it cannot be used any more.
+    fn broken(&mut self, what: &str) -> Error {
+        self.state = LaneState::Damaged;
+        self.protocol(what)
     }
 
     fn raised(&self) -> Error {
@@ -286,13 +369,18 @@ impl Drop for Answer {
             // It was closed while the call waited: what closing it released did not include these.
             self.engine.shared.release_unseen(worker, self.session.number, &[0]);
         }
-        match self.state {
-            LaneState::Quiet if lane.finish() => placement.give_back(worker, lane, self.made.get()),
-            LaneState::Waiting => {
+        match (self.state, &self.around) {
+            (LaneState::Quiet, around) if lane.finish() => match around {
+                Some(around) => around.give_back(lane, self.made.get()),
+                None => placement.give_back(worker, lane, self.made.get()),
+            },
+            (LaneState::Waiting, Some(around)) => around.give_back_running(lane),
+            (LaneState::Waiting, None) => {
                 let (session, made) = (self.session.number, self.made.get());
                 placement.give_back_running(worker, session, lane, made);
             }
-            LaneState::Quiet | LaneState::Damaged => placement.give_back_damaged(worker),
+            // The call around it finds the lane gone.
+            (LaneState::Quiet | LaneState::Damaged, _) => placement.give_back_damaged(worker),
         }
     }
 }

@@ -1,0 +1,238 @@
+//! Callbacks within a call: the worker asks, a function of the program runs, the worker goes on.
+//!
+//! ```text
+//!  request ->            Python runs
+//!          <- Callback   Python waits
+//!  the function runs; its own calls go down the same lane, see `nested`
+//!  CallbackValue ->      Python goes on
+//!          <- the reply
+//! ```
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use snakebridge_wire::frame::{HEADER_LEN, flags};
+use snakebridge_wire::{DecodeError, DecodeErrorKind, Encoder, Header, Kind, Limits, Tape};
+
+use super::nested::{Conversation, Left};
+use super::{Answer, LaneState};
+use crate::callback::{Bound, CallbackError, Function, Returned};
+use crate::engine::lane::LaneError;
+use crate::engine::sessions::SessionState;
+use crate::error::{Error, Result};
+use crate::refs::Ref;
+use crate::scope;
+
+/// A function that is about to run, and the session in which it does.
+struct Job {
+    bound: Bound,
+    session: Arc<SessionState>,
+}
+
+impl Answer {
+    /// Carries out what the worker wants before it replies, and reads its next frame.
+    pub(super) fn converse(&mut self) -> Result<()> {
+        match self.reply()?.header.kind {
+            Kind::CallbacksDropped => self.note_dropped()?,
+            _ => self.call_back()?,
+        }
+        self.receive()
+    }
+
+    fn note_dropped(&mut self) -> Result<()> {
+        let dropped = read_dropped(self.reply()?.body);
+        let dropped = dropped.map_err(|error| self.broken(&error.to_string()))?;
+        for (id, count) in dropped {
+            self.engine.shared.callbacks.dropped(self.worker, id, count);
+        }
+        self.advance();
+        Ok(())
+    }
+
+    fn call_back(&mut self) -> Result<()> {
+        let bound = self.bind()?;
+        self.advance();
+        let outcome = match bound {
+            Ok(job) => self.run_callback(job)?,
+            Err(error) => Err(error),
+        };
+        if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            // Python must not go on as if there were time left.
+            return Err(self.late());
+        }
+        // The refs in the answer are not dropped, and so not released, before it is sent.
+        let answer = outcome.unwrap_or_else(|error| Returned::from_frame(error_frame(&error)));
+        let releases = self.releases_ahead();
+        self.write(&releases, &answer.frame)
+    }
+
+    /// Reads the arguments of a callback. The outer error ends the call, the inner one is an
+    /// exception in Python.
+    fn bind(&mut self) -> Result<Result<Job, CallbackError>> {
+        let frame = self.reply()?;
+        let Some((id, body)) = frame.body.split_first_chunk::<8>() else {
+            return Err(self.broken("a callback without an id"));
+        };
+        let id = u64::from_le_bytes(*id);
+        let Some(function) = self.engine.shared.callbacks.find(id) else {
+            return Ok(Err(CallbackError::new("the host has no such callback any more")));
+        };
+        let Some(session) = self.session_of(frame.header.session) else {
+            return Ok(Err(CallbackError::new("the session of the callback was closed")));
+        };
+        let bound = match self.bind_arguments(&function, &session, body) {
+            Err(error) if matches!(error.kind(), DecodeErrorKind::Careful(_)) => {
+                self.ask_for_arguments()?;
+                self.bind_arguments(&function, &session, self.reply()?.body)
+            }
+            bound => bound,
+        };
+        Ok(bound.map(|bound| Job { bound, session }).map_err(|error| {
+            let message = format!("the arguments of the callback do not fit: {error}");
+            CallbackError::python("builtins.TypeError", message)
+        }))
+    }
+
+    fn bind_arguments(
+        &self,
+        function: &Arc<dyn Function>,
+        session: &Arc<SessionState>,
+        body: &[u8],
+    ) -> Result<Bound, DecodeError> {
+        let mut tape = Tape::scan(body, Limits::DEFAULT)?;
+        if tape.ref_count() == 0 {
+            return Arc::clone(function).bind(&tape);
+        }
+        let refs = self.make_refs(&tape, session);
+        if session.is_closed() {
+            self.engine.shared.release_unseen(self.worker, session.number, &[0]);
+        }
+        scope::decoding(refs, |key| {
+            tape.set_ref_key(key);
+            Arc::clone(function).bind(&tape)
+        })
+    }
+
+    /// Has the worker encode the arguments once more, with care.
+    fn ask_for_arguments(&mut self) -> Result<()> {
+        self.advance();
+        let header = Header { kind: Kind::Again, flags: 0, session: 0, len: 0 };
+        self.opened(1);
+        self.write(&[], &header.to_bytes())?;
+        self.receive()?;
+        self.opened(-1);
+        match self.reply()?.header.kind {
+            Kind::Value => Ok(()),
+            kind => Err(self.broken(&format!("{kind:?} in the place of arguments"))),
+        }
+    }
+
+    /// Runs the function of the program, while the lane is there for calls from inside of it.
+    fn run_callback(&mut self, job: Job) -> Result<Result<Returned, CallbackError>> {
+        let Some(lane) = self.lane.take() else { return Err(self.failed(LaneError::Lost)) };
+        let conversation = Arc::clone(self.conversation.get_or_insert_with(|| {
+            if let Some(deadline) = self.deadline {
+                // Nothing can stop the function. The worker at least is not to wait for ever.
+                self.engine.shared.placement.watch(self.worker, deadline);
+            }
+            Conversation::new(&self.engine, self.session.pool, self.worker, self.deadline)
+        }));
+        conversation.give_back(lane, 0);
+        let outcome = conversation.enter(|| catch_unwind(AssertUnwindSafe(job.bound)));
+        self.made.set(self.made.get() + conversation.take_made());
+        match conversation.close() {
+            Left::Free(lane) => self.lane = Some(lane),
+            Left::Running(lane) => {
+                self.lane = Some(lane);
+                return Err(self.given_up_inside());
+            }
+            Left::Lost => return Err(self.failed(LaneError::Lost)),
+        }
+        Ok(outcome
+            .unwrap_or_else(|panic| Err(panicked(&*panic)))
+            .and_then(|returned| self.check_returned(returned, &job.session)))
+    }
+
+    /// Makes a frame of what a function has returned, if the refs in it are ones that the worker has.
+    fn check_returned(
+        &self,
+        mut returned: Returned,
+        session: &Arc<SessionState>,
+    ) -> Result<Returned, CallbackError> {
+        for object in &returned.noted.refs {
+            self.check_ref(object, session)?;
+        }
+        for callback in &returned.noted.callbacks {
+            callback.check_use(&self.engine)?;
+            self.engine.shared.callbacks.sent(self.worker, callback.id());
+        }
+        let flags = if returned.has_refs { flags::HAS_REFS } else { 0 };
+        let len = (returned.frame.len() - HEADER_LEN) as u64;
+        let header = Header { kind: Kind::CallbackValue, flags, session: session.number, len };
+        returned.frame[..HEADER_LEN].copy_from_slice(&header.to_bytes());
+        Ok(returned)
+    }
+
+    fn check_ref(&self, object: &Ref, session: &SessionState) -> Result<(), CallbackError> {
+        object.begin_use(session, &self.engine, Instant::now())?;
+        object.end_use();
+        if object.worker() != self.worker {
+            return Err(CallbackError::new("the ref that was returned lives on another worker"));
+        }
+        Ok(())
+    }
+
+    fn session_of(&self, number: u32) -> Option<Arc<SessionState>> {
+        match self.session.number {
+            own if own == number => Some(Arc::clone(&self.session)),
+            _ => self.engine.shared.sessions.with_number(number),
+        }
+    }
+
+    /// The time was over when the function came back.
+    fn late(&mut self) -> Error {
+        let sent = self.lane.as_ref().map(|lane| lane.write_at_once(&stop_frame()));
+        if !matches!(sent, Some(Ok(true))) {
+            self.state = LaneState::Damaged;
+        }
+        self.timed_out("no answer")
+    }
+
+    /// A call from inside of the function was given up, and the worker still runs it.
+    fn given_up_inside(&self) -> Error {
+        self.timed_out(
+            "a call from inside of a callback did not end, nor did the call around it end",
+        )
+    }
+}
+
+/// Ids and counts of dropped callables.
+pub(crate) fn read_dropped(body: &[u8]) -> Result<Vec<(u64, u64)>, DecodeError> {
+    let numbers: Vec<u64> = Tape::scan(body, Limits::DEFAULT)?.decode()?;
+    Ok(numbers.as_chunks().0.iter().map(|[id, count]| (*id, *count)).collect())
+}
+
+/// What Python is told in answer to a callback when the call around it is to end.
+pub(crate) fn stop_frame() -> Vec<u8> {
+    let message = "the call was interrupted by the host";
+    error_frame(&CallbackError::python("builtins.KeyboardInterrupt", message))
+}
+
+fn error_frame(error: &CallbackError) -> Vec<u8> {
+    let mut encoder = Encoder::new(vec![0; HEADER_LEN]);
+    // Text and lists of text can always be written.
+    let _ = encoder.value(&(&error.class, &error.message, &error.causes));
+    let mut frame = encoder.finish();
+    let len = (frame.len() - HEADER_LEN) as u64;
+    let header = Header { kind: Kind::CallbackError, flags: 0, session: 0, len };
+    frame[..HEADER_LEN].copy_from_slice(&header.to_bytes());
+    frame
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> CallbackError {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    CallbackError::new(format_args!("the callback panicked: {}", text.unwrap_or("no text")))
+}
