@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,7 +17,7 @@ use crate::callback::{self, Callback, CallbackError, CallbackFn};
 use crate::engine::placement::Want;
 use crate::engine::sessions::{Held, SessionState, new_id};
 use crate::engine::{Engine, PythonInfo, Shared, closed};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::options::CallOptions;
 use crate::session::SessionBuilder;
 use crate::status::{PoolStatus, RefStatus, SessionStatus, Status};
@@ -59,6 +59,9 @@ enum HomeSession {
     Automatic(Arc<AutoSession>),
     Fixed(Arc<SessionState>),
 }
+
+/// Within which a supervisor that works answers, on a machine that is busy.
+const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
 impl Bridge {
     /// Starts a bridge with one worker, on the Python that is found first.
@@ -265,19 +268,78 @@ impl Bridge {
         }
     }
 
-    /// Blocks until a worker is ready, so that what is wrong with Python shows now.
+    /// Blocks until a worker of this handle's pool has started, so that what is wrong with Python
+    /// shows now. It is no matter whether the worker is free: see
+    /// [`ready_within`](Self::ready_within) for that.
+    ///
+    /// ```
+    /// use snakebridge::Bridge;
+    ///
+    /// let py = Bridge::new()?;
+    /// let python = py.ready()?;
+    /// assert!(python.version.starts_with("3."));
+    /// # Ok::<(), snakebridge::Error>(())
+    /// ```
     ///
     /// # Errors
     /// No worker could be started.
     pub fn ready(&self) -> Result<PythonInfo> {
-        let engine = self.home.engine()?;
+        let placement = &self.home.engine()?.shared.placement;
         let session = self.home.session(None, None)?;
-        let want = Want::any(&session);
-        let placement = &engine.shared.placement;
         // A start has a limit of its own, and one that fails is reported.
-        let grant = placement.lease(&want)?;
-        placement.give_back_unused(grant);
+        placement.wait_for_start(&Want::any(&session))?;
         placement.python(session.pool).ok_or_else(closed)
+    }
+
+    /// Whether each pool can take a call now, or within this time: for the readiness check of a
+    /// service. It takes its turn behind the calls that wait already. A pool that starts workers
+    /// only when they are needed, and has none at the moment, counts as ready.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use snakebridge::Bridge;
+    ///
+    /// let py = Bridge::new()?;
+    /// py.ready()?;
+    /// assert!(py.ready_within(Duration::from_millis(500)).is_ok());
+    /// # Ok::<(), snakebridge::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The error that a call would have had to which a pool says no: all its workers stay busy
+    /// (`Timeout`), too many calls wait already (`Saturated`), no worker starts (`Spawn`,
+    /// `Incompatible`), or the bridge was shut down (`Closed`). It names the pool.
+    pub fn ready_within(&self, limit: Duration) -> Result<()> {
+        let shared = &self.home.engine()?.shared;
+        let deadline = Instant::now().checked_add(limit);
+        for (place, pool) in shared.config.pools.iter().enumerate() {
+            if shared.placement.has_idle_or_needs_none(PoolId(place as u16)) {
+                continue;
+            }
+            let session = self.home.session(Some(&pool.name), None)?;
+            let want = Want { deadline, queue_limit: Some(limit), ..Want::any(&session) };
+            let of_pool = |error: Error| error.with_target(format!("pool `{}`", pool.name));
+            shared.placement.give_back_unused(shared.placement.lease(&want).map_err(of_pool)?);
+        }
+        Ok(())
+    }
+
+    /// Whether the bridge itself works: the thread that starts and ends workers does its work, and
+    /// answers within a second or so. For the liveness check of a service: it does not depend on
+    /// what Python code does, nor on whether Python can be started. False once the bridge was shut
+    /// down.
+    ///
+    /// ```
+    /// use snakebridge::Bridge;
+    ///
+    /// let py = Bridge::new()?;
+    /// assert!(py.is_alive());
+    /// py.shutdown();
+    /// assert!(!py.is_alive());
+    /// # Ok::<(), snakebridge::Error>(())
+    /// ```
+    pub fn is_alive(&self) -> bool {
+        self.home.engine().is_ok_and(|engine| engine.answers_within(ANSWER_LIMIT))
     }
 
     /// What the pools and workers are doing at this moment.

@@ -1,11 +1,14 @@
 //! The end of things: processes, descriptors, files.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 mod common;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{bridge, descriptors, eventually, is_running, kill, quiet, worker_pid};
@@ -179,7 +182,7 @@ fn a_child_that_goes_on_printing_does_not_hold_up_the_end() {
     let code = "__import__('subprocess').Popen(['yes'], start_new_session=True).pid";
     let pid: i32 = py.call("builtins", "eval", (code,)).wait().unwrap();
     eventually("it prints", || printed.load(Ordering::SeqCst));
-    let (done, ended) = std::sync::mpsc::channel();
+    let (done, ended) = channel();
     std::thread::spawn(move || {
         py.shutdown();
         done.send(()).unwrap();
@@ -189,4 +192,49 @@ fn a_child_that_goes_on_printing_does_not_hold_up_the_end() {
         kill(pid);
     }
     ended.expect("the end of the bridge waits for a child that is not its own");
+}
+
+#[test]
+fn a_handler_of_output_may_drop_the_last_handle() {
+    let last: Arc<Mutex<Option<Bridge>>> = Arc::default();
+    let (dropped, only_one_left) = channel();
+    let (done, ended) = channel();
+    let (theirs, only_one_left) = (Arc::clone(&last), Mutex::new(only_one_left));
+    let handler = move |_: OutputPiece<'_>| {
+        if let Some(py) = theirs.lock().unwrap().take() {
+            only_one_left.lock().unwrap().recv().unwrap();
+            drop(py);
+            done.send(()).unwrap();
+        }
+    };
+    let py = Bridge::builder().output(Output::Handler(Arc::new(handler))).build().unwrap();
+    let pid = worker_pid(&py);
+    *last.lock().unwrap() = Some(py.clone());
+    py.exec("builtins", "print", ("now",)).wait().unwrap();
+    drop(py);
+    dropped.send(()).unwrap();
+    ended.recv_timeout(Duration::from_secs(10)).expect("the handler waits for itself");
+    eventually("the worker has ended", || !is_running(pid));
+}
+
+#[test]
+fn a_handler_of_output_may_shut_the_bridge_down_while_others_do() {
+    let bridge: Arc<Mutex<Option<Bridge>>> = Arc::default();
+    let theirs = Arc::clone(&bridge);
+    let handler = move |_: OutputPiece<'_>| {
+        if let Some(py) = theirs.lock().unwrap().take() {
+            // Returns when the other one is in the middle of it, too.
+            while py.is_alive() {}
+            py.shutdown();
+        }
+    };
+    let py = Bridge::builder().output(Output::Handler(Arc::new(handler))).build().unwrap();
+    *bridge.lock().unwrap() = Some(py.clone());
+    py.exec("builtins", "print", ("now",)).wait().unwrap();
+    let (done, ended) = channel();
+    std::thread::spawn(move || {
+        py.shutdown();
+        done.send(()).unwrap();
+    });
+    ended.recv_timeout(Duration::from_secs(10)).expect("both wait for each other");
 }

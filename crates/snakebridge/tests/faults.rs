@@ -292,3 +292,47 @@ fn kill_under_load_every_call_ends_once() {
     let text: String = py.call("builtins", "format", args![1.5, ".2f"]).wait().unwrap();
     assert_eq!(text, "1.50");
 }
+
+#[test]
+fn a_worker_that_floods_its_control_channel_does_not_keep_the_bridge_from_its_work() {
+    // Several writers at once, so that there is always more than one read takes. What they send is
+    // a frame that means nothing here.
+    let source = r#"
+import os, stat, subprocess, sys
+CODE = r"""
+import os
+frames = (b"\1\x40" + bytes(14)) * 4096
+os.write(0, frames)
+print("begun", flush=True)
+while True:
+    try: os.write(0, frames)
+    except BlockingIOError: pass
+"""
+def flood():
+    fd = next(n for n in range(3, 99) if stat.S_ISSOCK(os.fstat(n).st_mode))
+    for _ in range(3):
+        child = subprocess.Popen([sys.executable, "-c", CODE], stdin=fd, stdout=subprocess.PIPE)
+        child.stdout.readline()
+"#;
+    let (py, _folder) = bridge_with(source);
+    py.exec("fixture", "flood", ()).wait().unwrap();
+    for _ in 0..20 {
+        assert!(py.is_alive());
+    }
+    let limit = Duration::from_millis(20);
+    let error = py.exec("time", "sleep", (300,)).timeout(limit).wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    works(&py);
+}
+
+#[test]
+fn a_child_that_keeps_standard_error_open_does_not_hold_up_anything() {
+    let py = bridge();
+    let code = "import os, subprocess, sys\n\
+        sys.stderr.write('the last words\\n')\n\
+        subprocess.Popen(['sleep', '2'], start_new_session=True)\nos._exit(3)";
+    let error = py.exec("builtins", "exec", (code,)).wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WorkerLost);
+    assert!(format!("{error:?}").contains("the last words"), "{error:?}");
+    works(&py);
+}

@@ -1,5 +1,7 @@
 //! What workers are like: their interpreter, their surroundings, their output.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 mod common;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -142,6 +144,61 @@ fn another_version_than_the_wanted_one_is_not_taken() {
     };
     assert!(matches!(error.kind(), ErrorKind::Incompatible | ErrorKind::Spawn), "{error:?}");
     assert!(error.to_string().contains("3.999"), "{error}");
+}
+
+/// A program in the place of Python.
+fn script(folder: &std::path::Path, text: &str) -> String {
+    let python = folder.join("python");
+    std::fs::write(&python, format!("#!/bin/sh\n{text}\n")).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&python, mode).unwrap();
+    python.to_str().unwrap().to_owned()
+}
+
+/// A builder whose output is collected.
+fn collecting() -> (snakebridge::BridgeBuilder, Arc<Mutex<Vec<u8>>>) {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&seen);
+    let output = Output::Handler(Arc::new(move |piece| {
+        sink.lock().unwrap().extend_from_slice(piece.data);
+    }));
+    (Bridge::builder().output(output), seen)
+}
+
+#[test]
+fn what_programs_that_become_no_worker_print_is_kept_for_the_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "echo 'pyenv: not installed' >&2\necho 'try another one' >&2\nexit 127";
+    let (builder, seen) = collecting();
+    let py = builder.python(script(folder.path(), text)).build().unwrap();
+    let error = py.ready().unwrap_err();
+    drop(py);
+    assert_eq!(String::from_utf8_lossy(&seen.lock().unwrap()), "");
+    assert!(error.to_string().contains("saying `pyenv: not installed`"), "{error}");
+    assert!(format!("{error:?}").contains("try another one"), "{error:?}");
+}
+
+#[test]
+fn the_last_words_of_a_start_are_there_though_a_child_keeps_the_pipe_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "echo 'out of order' >&2\nsetsid sleep 1 &\nexit 1";
+    let py = quiet().python(script(folder.path(), text)).build().unwrap();
+    let error = py.ready().unwrap_err();
+    assert!(error.to_string().contains("out of order"), "{error}");
+}
+
+#[test]
+fn what_is_printed_before_a_worker_is_ready_is_passed_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = "import sys\nprint('in the module')\nprint('aside', file=sys.stderr)\n";
+    std::fs::write(folder.path().join("fixture.py"), source).unwrap();
+    let (builder, seen) = collecting();
+    let pool = snakebridge::Pool::new().module_path(folder.path()).preload("fixture");
+    let py = builder.pool("default", pool).build().unwrap();
+    py.ready().unwrap();
+    drop(py);
+    let seen = String::from_utf8_lossy(&seen.lock().unwrap()).into_owned();
+    assert!(seen.contains("in the module\n") && seen.contains("aside\n"), "{seen}");
 }
 
 #[test]

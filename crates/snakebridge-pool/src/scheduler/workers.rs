@@ -182,6 +182,12 @@ impl<E: Clone> Scheduler<E> {
             && matches!(stage, WorkerStage::Idle | WorkerStage::Busy | WorkerStage::Stopping)
     }
 
+    /// Whether a worker of the pool has started, be it busy or not.
+    #[must_use]
+    pub fn has_started_one(&self, pool: PoolId) -> bool {
+        self.slots_of(pool).any(|slot| self.has_started(self.key(slot)))
+    }
+
     /// The pool of a worker.
     #[must_use]
     pub fn pool_of_worker(&self, worker: WorkerKey) -> PoolId {

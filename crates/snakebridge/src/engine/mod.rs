@@ -12,6 +12,7 @@
 
 pub(crate) mod callbacks;
 pub(crate) mod lane;
+pub(crate) mod loss;
 pub(crate) mod output;
 pub(crate) mod placement;
 mod platform;
@@ -24,8 +25,9 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 use snakebridge_pool::{PoolConfig, PoolId, SessionKey, WorkerKey};
@@ -144,6 +146,8 @@ pub(crate) enum Command {
     LookAt(SessionKey),
     /// Something has changed by which timers or processes have to be looked at.
     Look,
+    /// Say that the supervisor is there.
+    Answer(SyncSender<()>),
     /// End everything.
     Shutdown,
 }
@@ -202,7 +206,7 @@ impl Shared {
     fn flush_later(&self) {
         // Only the first of many drops rings: the supervisor goes on looking until all are sent.
         if !self.flushing.swap(true, Ordering::AcqRel) {
-            self.placement.ask_for_flush();
+            self.placement.ask(Command::Flush);
         }
     }
 }
@@ -212,6 +216,8 @@ impl Shared {
 pub(crate) struct Engine {
     pub(crate) shared: Arc<Shared>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
+    /// The threads of the bridge itself.
+    own_threads: [ThreadId; 2],
 }
 
 impl Engine {
@@ -226,22 +232,32 @@ impl Engine {
             config,
             flushing: AtomicBool::new(false),
         });
-        let supervisor = supervisor::start(Arc::clone(&shared), bell)
+        let (supervisor, output) = supervisor::start(Arc::clone(&shared), bell)
             .map_err(|error| system_error("cannot start a thread", error))?;
-        Ok(Arc::new(Self { shared, supervisor: Mutex::new(Some(supervisor)) }))
+        let own_threads = [supervisor.thread().id(), output];
+        Ok(Arc::new(Self { shared, supervisor: Mutex::new(Some(supervisor)), own_threads }))
     }
 
-    /// Ends all workers and waits until they have ended.
+    /// Ends all workers and waits until they have ended. On a thread of the bridge, where a handler
+    /// of output may drop the last handle, it does not wait: that would be for itself.
     pub(crate) fn shutdown(&self) {
         self.shared.placement.close();
+        if self.own_threads.contains(&std::thread::current().id()) {
+            return;
+        }
         // Held while it waits: whoever calls this at the same time waits as well.
         let mut supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(supervisor) = supervisor.take()
-            && supervisor.thread().id() != std::thread::current().id()
-        {
+        if let Some(supervisor) = supervisor.take() {
             // A panic there was printed by the thread itself, and there is nothing to undo.
             let _ = supervisor.join();
         }
+    }
+
+    /// Whether the supervisor does its work: answers within this time.
+    pub(crate) fn answers_within(&self, limit: Duration) -> bool {
+        let (answer, answered) = sync_channel(1);
+        self.shared.placement.ask(Command::Answer(answer));
+        answered.recv_timeout(limit).is_ok()
     }
 }
 

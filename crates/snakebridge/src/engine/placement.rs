@@ -4,9 +4,10 @@
 //! All of it is behind one lock, which is never held during I/O or while code of a user runs. The
 //! decisions are those of `snakebridge-pool`.
 
+mod readiness;
+
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
-use std::process::ExitStatus;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use snakebridge_pool::{
 };
 
 use super::lane::Lane;
+use super::loss::{Loss, ref_lost};
 use super::sessions::SessionState;
 use super::{Command, PythonInfo, WorkerId, closed, platform};
 use crate::error::{Error, ErrorKind, Result, Retry};
@@ -46,14 +48,6 @@ pub(crate) struct Grant {
     pub(crate) worker: WorkerKey,
     pub(crate) lane: Box<Lane>,
     pub(crate) releases: Vec<u64>,
-}
-
-/// How a worker ended.
-#[derive(Clone, Debug)]
-pub(crate) struct Loss {
-    pub(crate) status: Option<ExitStatus>,
-    /// The last lines that it wrote to its standard error.
-    pub(crate) stderr: String,
 }
 
 #[derive(Debug)]
@@ -92,6 +86,8 @@ struct Place {
 #[derive(Debug)]
 struct Waiter {
     woken: Arc<Condvar>,
+    /// It is enough for it that a worker of this pool starts.
+    watches: Option<PoolId>,
     outcome: Option<Result<Grant>>,
 }
 
@@ -119,20 +115,12 @@ impl Placement {
     /// Gives a lane at once if one is free, else waits for one.
     pub(crate) fn lease(&self, want: &Want<'_>) -> Result<Grant> {
         let mut state = self.lock();
-        let request = snakebridge_pool::Want {
-            pool: want.session.pool,
-            session: want.session.key,
-            pinned: want.pinned,
-            affinity: want.affinity,
-            // The caller keeps its own time while it waits.
-            until: None,
-        };
-        match state.scheduler.request(request) {
+        match state.request(want) {
             Outcome::Granted(worker) => state.grant(worker),
             Outcome::Refused(refusal) => Err(state.refusal(refusal)),
             Outcome::Queued(ticket) => {
                 let woken = Arc::new(Condvar::new());
-                let waiter = Waiter { woken: Arc::clone(&woken), outcome: None };
+                let waiter = Waiter { woken: Arc::clone(&woken), watches: None, outcome: None };
                 state.waiters.insert(ticket, waiter);
                 // Waiting may have been what starts another worker.
                 self.done(state);
@@ -324,6 +312,8 @@ impl Placement {
         }
         state.place(worker).lane = Some(lane);
         state.scheduler.worker_started(Instant::now(), worker);
+        let watching = state.waiters.values().filter(|waiter| waiter.watches == Some(pool));
+        watching.for_each(|waiter| waiter.woken.notify_one());
         self.done(state);
     }
 
@@ -398,11 +388,18 @@ impl Placement {
         self.done(state);
     }
 
-    /// Has the supervisor look after the releases.
-    pub(crate) fn ask_for_flush(&self) {
+    /// Has the supervisor do something, unless the bridge is closed.
+    pub(crate) fn ask(&self, command: Command) {
         let mut state = self.lock();
-        state.commands.push(Command::Flush);
+        if !state.closed {
+            state.commands.push(command);
+        }
         self.done(state);
+    }
+
+    /// Has the supervisor look around.
+    pub(crate) fn wake_supervisor(&self) {
+        platform::ring(&self.bell);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -426,6 +423,17 @@ impl State {
     fn is_due_earlier(&self) -> bool {
         let due = self.scheduler.poll_timeout();
         due.is_some_and(|due| self.looks_at.is_none_or(|looks| due < looks))
+    }
+
+    fn request(&mut self, want: &Want<'_>) -> Outcome<Error> {
+        self.scheduler.request(snakebridge_pool::Want {
+            pool: want.session.pool,
+            session: want.session.key,
+            pinned: want.pinned,
+            affinity: want.affinity,
+            // The caller keeps its own time while it waits.
+            until: None,
+        })
     }
 
     fn act(&mut self) {
@@ -530,38 +538,4 @@ impl State {
         };
         Error::new(ErrorKind::Timeout, message).with_retry(Retry::Safe)
     }
-}
-
-impl Loss {
-    /// How the worker ended, after "the worker".
-    pub(crate) fn describe(&self) -> String {
-        use std::os::unix::process::ExitStatusExt as _;
-        let Some(status) = self.status else { return "was given up".to_owned() };
-        match (status.code(), status.signal()) {
-            (Some(code), _) => format!("exited with code {code}"),
-            (None, Some(signal)) => format!("was killed by {}", signal_name(signal)),
-            (None, None) => format!("ended: {status}"),
-        }
-    }
-}
-
-fn signal_name(signal: i32) -> String {
-    let name = match signal {
-        4 => "SIGILL",
-        6 => "SIGABRT",
-        7 => "SIGBUS",
-        8 => "SIGFPE",
-        9 => "SIGKILL",
-        11 => "SIGSEGV",
-        15 => "SIGTERM",
-        _ => return format!("signal {signal}"),
-    };
-    format!("signal {signal} ({name})")
-}
-
-fn ref_lost(worker: WorkerKey, loss: Option<&Loss>) -> Error {
-    let how = loss.map_or_else(|| "has ended".to_owned(), Loss::describe);
-    Error::new(ErrorKind::RefLost, format!("the ref is lost: the worker that held it {how}"))
-        .with_worker(WorkerId(worker.slot))
-        .with_hint("make the object again; a new worker has taken the place of the old one")
 }

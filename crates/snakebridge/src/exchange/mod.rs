@@ -15,7 +15,8 @@ use snakebridge_wire::{DecodeError, DecodeErrorKind, Frame, Header, Kind, Limits
 
 use crate::call::{Plan, RawCall};
 use crate::engine::lane::{Lane, LaneError};
-use crate::engine::placement::{Grant, Loss};
+use crate::engine::loss::Loss;
+use crate::engine::placement::Grant;
 use crate::engine::results::Lookup;
 use crate::engine::sessions::SessionState;
 use crate::engine::{Engine, WorkerId, supervisor};
@@ -389,20 +390,8 @@ fn worker_lost(worker: WorkerKey, loss: Option<&Loss>) -> Error {
     let how = loss.map_or_else(|| "ended".to_owned(), Loss::describe);
     let error = Error::new(ErrorKind::WorkerLost, format!("the worker {how} during the call"))
         .with_worker(WorkerId(worker.slot));
-    match loss {
-        Some(loss) if !loss.stderr.is_empty() => error.with_source(LastWords(loss.stderr.clone())),
-        _ => error,
+    match loss.and_then(Loss::last_words) {
+        Some(words) => error.with_source(words),
+        None => error,
     }
 }
-
-/// What a lost worker wrote to its standard error at last.
-#[derive(Debug)]
-struct LastWords(String);
-
-impl std::fmt::Display for LastWords {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the worker's last output was:\n{}", self.0)
-    }
-}
-
-impl std::error::Error for LastWords {}

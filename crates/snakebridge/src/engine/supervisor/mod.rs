@@ -9,21 +9,27 @@ mod stops;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use snakebridge_pool::WorkerKey;
 
+use super::loss::Loss;
 use super::output::Pump;
-use super::placement::Loss;
 use super::{Command, Shared, platform};
-use process::{Process, Stage};
+use process::{Message, Process, Stage};
 pub(crate) use releases::release_frame;
+use starts::EndedStart;
 use stops::Stopping;
 
-pub(crate) fn start(shared: Arc<Shared>, bell: OwnedFd) -> std::io::Result<JoinHandle<()>> {
-    let pump = Pump::start(shared.config.output.clone())?;
+/// Starts the threads of a bridge: the supervisor, and the one that passes output on.
+pub(crate) fn start(
+    shared: Arc<Shared>,
+    bell: OwnedFd,
+) -> std::io::Result<(JoinHandle<()>, ThreadId)> {
+    let pump = Pump::start(Arc::clone(&shared))?;
+    let output = pump.thread().ok_or_else(|| std::io::Error::other("no thread for output"))?;
     let places = shared.config.pools.iter().map(|pool| pool.schedule.max).sum();
     let supervisor = Supervisor {
         processes: (0..places).map(|_: u32| None).collect(),
@@ -32,12 +38,14 @@ pub(crate) fn start(shared: Arc<Shared>, bell: OwnedFd) -> std::io::Result<JoinH
         bell,
         pump,
         stopping: Vec::new(),
+        ended_starts: Vec::new(),
         flush_at: None,
         measure_at: None,
     };
-    std::thread::Builder::new()
+    let thread = std::thread::Builder::new()
         .name("snakebridge-supervisor".to_owned())
-        .spawn(move || supervisor.run())
+        .spawn(move || supervisor.run())?;
+    Ok((thread, output))
 }
 
 struct Supervisor {
@@ -49,6 +57,7 @@ struct Supervisor {
     /// By pool: the interpreter that was found to work.
     pythons: Vec<Option<PathBuf>>,
     stopping: Vec<Stopping>,
+    ended_starts: Vec<EndedStart>,
     flush_at: Option<Instant>,
     /// When memory is looked at next, where a pool asks for that.
     measure_at: Option<Instant>,
@@ -71,11 +80,14 @@ impl Supervisor {
                     Command::Flush => self.flush_later(),
                     Command::LookAt(session) => self.shared.look_at_session(session),
                     Command::Look => {}
+                    // Whoever asked may have gone.
+                    Command::Answer(answer) => drop(answer.try_send(())),
                     Command::Shutdown => return self.shutdown(),
                 }
             }
             self.wait();
             self.check_processes();
+            self.check_ended_starts();
             self.check_stopping();
             self.flush();
             self.measure();
@@ -106,7 +118,8 @@ impl Supervisor {
     fn next_timer(&self) -> Option<Instant> {
         let starts = self.processes.iter().flatten().filter_map(Process::start_deadline);
         let own = self.flush_at.into_iter().chain(self.measure_at);
-        starts.chain(own).chain(self.shared.placement.poll_timeout()).min()
+        let ended = self.ended_starts.iter().map(|ended| ended.until);
+        starts.chain(ended).chain(own).chain(self.shared.placement.poll_timeout()).min()
     }
 
     fn check_processes(&mut self) {
@@ -118,14 +131,25 @@ impl Supervisor {
     fn check_process(&mut self, place: usize) {
         let Some(process) = &mut self.processes[place] else { return };
         let open = process.read_control();
-        if let Some(hello) = process.take_hello() {
-            self.hello(place, &hello);
-            return;
-        }
+        let Some(process) = self.take_messages(place) else { return };
         let ended = !open || process.has_ended();
         let late = process.start_deadline().is_some_and(|deadline| deadline <= Instant::now());
         if ended || late {
             self.process_ended(place, late && !ended);
+        }
+    }
+
+    /// Does what the worker asks for. None if it is given up.
+    fn take_messages(&mut self, place: usize) -> Option<&mut Process> {
+        loop {
+            match self.processes[place].as_mut()?.take_message() {
+                Ok(None) => return self.processes[place].as_mut(),
+                Ok(Some(Message::Hello(hello))) => self.hello(place, &hello)?,
+                Err(_) => {
+                    self.process_ended(place, false);
+                    return None;
+                }
+            }
         }
     }
 
@@ -134,12 +158,11 @@ impl Supervisor {
         let Some(mut process) = self.processes[place].take() else { return };
         let stage = std::mem::replace(&mut process.stage, Stage::Running);
         let (key, pool, tail) = (process.key, process.pool, process.tail.clone());
-        let status = process.destroy();
+        let loss = Loss { status: process.destroy(), tail };
         self.stopping.retain(|stopping| stopping.worker != key);
         self.shared.callbacks.worker_ended(key);
-        let loss = Loss { status, stderr: tail.text() };
         match stage {
-            Stage::Starting(start) => self.start_ended(key, pool, *start, &loss, late),
+            Stage::Starting(start) => self.start_ended(key, pool, start, loss, late),
             Stage::Running => self.shared.placement.ended(key, loss),
         }
     }
@@ -151,6 +174,8 @@ impl Supervisor {
             // One that is killed while it starts is not wanted any more.
             process.stage = Stage::Running;
             self.process_ended(worker.slot as usize, false);
+        } else if let Some(loss) = self.forget_ended_start(worker) {
+            self.shared.placement.ended(worker, loss);
         }
     }
 

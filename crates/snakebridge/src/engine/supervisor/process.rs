@@ -7,10 +7,10 @@ use std::time::Instant;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use snakebridge_pool::{PoolId, WorkerKey};
-use snakebridge_wire::{Deframer, Kind, Limits, Tape};
+use snakebridge_wire::{Deframer, FrameError, Kind, Limits, Tape};
 
 use super::super::lane::Lane;
-use super::super::output::Tail;
+use super::super::output::{Approval, Tail};
 
 pub(super) struct Process {
     pub(super) key: WorkerKey,
@@ -32,6 +32,8 @@ pub(super) enum Stage {
 /// What is known of a start until it has worked.
 pub(super) struct Start {
     pub(super) lane: Box<Lane>,
+    /// Given when the process has become a worker.
+    pub(super) approval: Approval,
     pub(super) deadline: Instant,
     /// Which of the candidates it runs on.
     pub(super) candidate: usize,
@@ -39,6 +41,11 @@ pub(super) struct Start {
     pub(super) refused: Option<String>,
     /// Why those before it did not do.
     pub(super) failures: Vec<super::starts::Failure>,
+}
+
+/// What a worker says on the control channel.
+pub(super) enum Message {
+    Hello(Hello),
 }
 
 /// What a worker says of itself when it is ready.
@@ -59,34 +66,32 @@ impl Process {
 
     /// Reads what has come. False if the worker closed its end.
     pub(super) fn read_control(&mut self) -> bool {
-        loop {
-            let buffer = self.deframer.buffer();
-            let flags = rustix::net::RecvFlags::DONTWAIT;
-            let room = rustix::buffer::spare_capacity(buffer);
-            match rustix::net::recv(&self.control, room, flags) {
-                Ok((_, 0)) => return false,
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return true,
-                Err(_) => return false,
-            }
-        }
+        receive(&self.control, &mut self.deframer)
     }
 
-    pub(super) fn take_hello(&mut self) -> Option<Hello> {
-        let frame = self.deframer.frame().ok().flatten()?;
-        let hello = match frame.header.kind {
-            Kind::Hello => Hello::parse(frame.body),
-            Kind::Refused => {
-                let version = String::from_utf8_lossy(frame.body).into_owned();
-                if let Stage::Starting(start) = &mut self.stage {
-                    start.refused = Some(version);
+    /// The next message of those that have come as a whole.
+    ///
+    /// # Errors
+    /// What has come is no frame of this protocol.
+    pub(super) fn take_message(&mut self) -> Result<Option<Message>, FrameError> {
+        while let Some(frame) = self.deframer.frame()? {
+            let message = match frame.header.kind {
+                Kind::Hello => Hello::parse(frame.body).map(Message::Hello),
+                Kind::Refused => {
+                    let version = String::from_utf8_lossy(frame.body).into_owned();
+                    if let Stage::Starting(start) = &mut self.stage {
+                        start.refused = Some(version);
+                    }
+                    None
                 }
-                None
+                _ => None,
+            };
+            self.deframer.advance();
+            if message.is_some() {
+                return Ok(message);
             }
-            _ => None,
-        };
-        self.deframer.advance();
-        hello
+        }
+        Ok(None)
     }
 
     pub(super) fn has_ended(&mut self) -> bool {
@@ -117,11 +122,53 @@ impl Process {
     }
 }
 
+/// Reads once: a worker that goes on sending must not keep the supervisor from the others. False if
+/// the other end was closed.
+fn receive(control: &OwnedFd, deframer: &mut Deframer) -> bool {
+    let room = rustix::buffer::spare_capacity(deframer.buffer());
+    match rustix::net::recv(control, room, rustix::net::RecvFlags::DONTWAIT) {
+        Ok((_, 0)) => false,
+        Ok(_) | Err(Errno::INTR | Errno::AGAIN) => true,
+        Err(_) => false,
+    }
+}
+
 impl Hello {
     fn parse(body: &[u8]) -> Option<Self> {
         let tape = Tape::scan(body, Limits::DEFAULT).ok()?;
         let (version, implementation, executable, _pid, _prefix): (_, _, _, u32, String) =
             tape.decode().ok()?;
         Some(Self { version, implementation, executable })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use snakebridge_wire::Header;
+
+    use super::*;
+
+    #[test]
+    fn a_flood_is_read_in_pieces() {
+        let (ours, theirs) = crate::engine::platform::socket_pair().unwrap();
+        let frame = Header { kind: Kind::Value, flags: 0, session: 0, len: 0 }.to_bytes();
+        let flood = frame.repeat(4000);
+        let sent = rustix::io::write(&theirs, &flood).unwrap();
+        assert_eq!(sent, flood.len());
+        let mut deframer = Deframer::new(Limits::DEFAULT);
+        let mut turns = Vec::new();
+        while turns.iter().sum::<usize>() < 4000 {
+            assert!(receive(&ours, &mut deframer));
+            let mut count = 0;
+            while deframer.frame().unwrap().is_some() {
+                deframer.advance();
+                count += 1;
+            }
+            turns.push(count);
+        }
+        assert!(turns.len() > 2, "{turns:?}");
+        assert!(receive(&ours, &mut deframer), "nothing more is no end");
+        drop(theirs);
+        assert!(!receive(&ours, &mut deframer));
     }
 }

@@ -8,8 +8,8 @@ use snakebridge_wire::{Deframer, Limits};
 use snakebridge_worker::OLDEST_PYTHON;
 use snakebridge_worker::interpreter::{Version, Wanted};
 
-use super::super::output::{Source, Tail};
-use super::super::placement::Loss;
+use super::super::loss::{LastWords, Loss};
+use super::super::output::{Approval, Source, TAIL_LIMIT, Tail};
 use super::super::{PythonInfo, WorkerId, platform, spawn};
 use super::Supervisor;
 use super::process::{Hello, Process, Stage, Start};
@@ -20,6 +20,19 @@ pub(super) struct Failure {
     python: String,
     reason: String,
     kind: ErrorKind,
+    /// The last that it wrote to its standard error.
+    said: String,
+}
+
+/// A process that has ended before it was a worker. Why it did is the last that it wrote, which may
+/// still be on its way: nobody waits for that, least of all the supervisor.
+pub(super) struct EndedStart {
+    key: WorkerKey,
+    pool: PoolId,
+    start: Box<Start>,
+    loss: Loss,
+    late: bool,
+    pub(super) until: Instant,
 }
 
 impl Supervisor {
@@ -51,6 +64,7 @@ impl Supervisor {
                     python: self.name_of(pool, place),
                     reason: cannot_run(&error),
                     kind: ErrorKind::Spawn,
+                    said: String::new(),
                 }),
             }
         }
@@ -66,12 +80,13 @@ impl Supervisor {
         candidate: usize,
         failures: Vec<Failure>,
     ) {
-        let tail = Tail::default();
+        let (tail, approval) = (Tail::default(), Approval::default());
         let worker = WorkerId(key.slot);
-        self.pump.add(Source { fd: spawned.stdout, worker, stderr: None });
-        self.pump.add(Source { fd: spawned.stderr, worker, stderr: Some(tail.clone()) });
+        self.pump.add(Source::stdout(spawned.stdout, worker, &approval));
+        self.pump.add(Source::stderr(spawned.stderr, worker, &approval, tail.clone()));
         let start = Start {
             lane: spawned.lane,
+            approval,
             deadline: Instant::now() + self.shared.config.pool(pool).start_limit,
             candidate,
             refused: None,
@@ -91,26 +106,31 @@ impl Supervisor {
         self.processes[key.slot as usize] = Some(process);
     }
 
-    pub(super) fn hello(&mut self, place: usize, hello: &Hello) {
-        let Some(process) = &mut self.processes[place] else { return };
+    /// Takes a worker into service. None if its Python will not do.
+    pub(super) fn hello(&mut self, place: usize, hello: &Hello) -> Option<()> {
+        let process = self.processes[place].as_mut()?;
         let (key, pool) = (process.key, process.pool);
         let unfit = unfit(hello, self.shared.config.pool(pool).wanted.as_ref());
         let Stage::Starting(start) = std::mem::replace(&mut process.stage, Stage::Running) else {
-            return;
+            return Some(()); // It was said before.
         };
         match unfit {
             None => {
+                self.pump.approve(&start.approval);
                 let found = self.found_python(pool, start.candidate, hello);
                 let known = &mut self.pythons[usize::from(pool.0)];
                 *known = known.take().or(found);
                 let info = self.python_info(pool, start.candidate, hello);
                 self.shared.placement.started(key, start.lane, info);
+                Some(())
             }
             Some(reason) => {
                 if let Some(process) = self.processes[place].take() {
                     process.destroy();
                 }
-                self.start_failed(key, pool, *start, reason, ErrorKind::Incompatible);
+                let kind = ErrorKind::Incompatible;
+                self.start_failed(key, pool, *start, reason, kind, String::new());
+                None
             }
         }
     }
@@ -120,19 +140,39 @@ impl Supervisor {
         &mut self,
         key: WorkerKey,
         pool: PoolId,
-        start: Start,
-        loss: &Loss,
+        start: Box<Start>,
+        loss: Loss,
         late: bool,
     ) {
-        let (reason, kind) = match &start.refused {
-            Some(version) => (too_old(version), ErrorKind::Incompatible),
-            None if late => {
-                let limit = self.shared.config.pool(pool).start_limit;
-                (format!("did not start within {limit:?}"), ErrorKind::Spawn)
-            }
-            None => (ended_early(loss), ErrorKind::Spawn),
-        };
-        self.start_failed(key, pool, start, reason, kind);
+        let until = Instant::now() + TAIL_LIMIT;
+        self.ended_starts.push(EndedStart { key, pool, start, loss, late, until });
+    }
+
+    /// Goes on after starts that have failed, once all is there that the process had to say.
+    pub(super) fn check_ended_starts(&mut self) {
+        let now = Instant::now();
+        let is_complete =
+            |ended: &mut EndedStart| ended.loss.tail.has_ended() || ended.until <= now;
+        let complete: Vec<_> = self.ended_starts.extract_if(.., is_complete).collect();
+        for ended in complete {
+            let EndedStart { key, pool, start, loss, late, .. } = ended;
+            let said = loss.tail.text();
+            let (reason, kind) = match &start.refused {
+                Some(version) => (too_old(version), ErrorKind::Incompatible),
+                None if late => {
+                    let limit = self.shared.config.pool(pool).start_limit;
+                    (format!("did not start within {limit:?}"), ErrorKind::Spawn)
+                }
+                None => (ended_early(&loss, &said), ErrorKind::Spawn),
+            };
+            self.start_failed(key, pool, *start, reason, kind, said);
+        }
+    }
+
+    /// This worker is not wanted any more.
+    pub(super) fn forget_ended_start(&mut self, worker: WorkerKey) -> Option<Loss> {
+        let place = self.ended_starts.iter().position(|ended| ended.key == worker)?;
+        Some(self.ended_starts.swap_remove(place).loss)
     }
 
     /// A start has not worked: goes on with the next candidate.
@@ -143,9 +183,10 @@ impl Supervisor {
         start: Start,
         reason: String,
         kind: ErrorKind,
+        said: String,
     ) {
         let mut failures = start.failures;
-        failures.push(Failure { python: self.name_of(pool, start.candidate), reason, kind });
+        failures.push(Failure { python: self.name_of(pool, start.candidate), reason, kind, said });
         self.try_candidate(key, pool, start.candidate + 1, failures);
     }
 
@@ -191,10 +232,15 @@ impl Supervisor {
             _ => "no worker could be started".to_owned(),
         };
         let (major, minor) = OLDEST_PYTHON;
-        Error::new(kind, format!("{what}: {}", tried.join("; "))).with_hint(format!(
+        let error = Error::new(kind, format!("{what}: {}", tried.join("; "))).with_hint(format!(
             "install Python {major}.{minor} or newer, or say which one to use: \
              `Bridge::builder().python(..)` or the environment variable SNAKEBRIDGE_PYTHON"
-        ))
+        ));
+        // A line of it is in the message already.
+        match failures.iter().rfind(|failure| failure.said.contains('\n')) {
+            Some(failure) => error.with_source(LastWords(failure.said.clone())),
+            None => error,
+        }
     }
 }
 
@@ -222,16 +268,15 @@ fn cannot_run(error: &std::io::Error) -> String {
     }
 }
 
-fn ended_early(loss: &Loss) -> String {
+fn ended_early(loss: &Loss, said: &str) -> String {
     // A traceback ends with what it is about; other programs begin with it.
-    let mut lines = loss.stderr.lines().map(str::trim).filter(|line| !line.is_empty());
-    let said = match loss.stderr.contains("Traceback (most recent call last)") {
+    let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let said = match said.contains("Traceback (most recent call last)") {
         true => lines.next_back(),
         false => lines.next(),
     };
-    let said = said.unwrap_or_default();
     match said {
-        "" => format!("{} before it was ready", loss.describe()),
-        said => format!("{} before it was ready, saying `{said}`", loss.describe()),
+        None => format!("{} before it was ready", loss.describe()),
+        Some(said) => format!("{} before it was ready, saying `{said}`", loss.describe()),
     }
 }
