@@ -96,6 +96,15 @@ pub enum Kind {
     Hello = 97,
     /// On the control channel, worker to host: this interpreter cannot be used; plain text.
     Refused = 98,
+    /// On the control channel, worker to host: a log record,
+    /// `(level, level name, logger, message, exception, file, line, call)`.
+    Log = 99,
+    /// On the control channel, worker to host: a warning,
+    /// `(category, message, file, line, call)`.
+    Warning = 100,
+    /// On the control channel, worker to host: so many log records and warnings were not sent,
+    /// `(count,)`.
+    EventsDropped = 101,
 }
 
 impl Kind {
@@ -131,6 +140,9 @@ impl Kind {
             96 => Self::Init,
             97 => Self::Hello,
             98 => Self::Refused,
+            99 => Self::Log,
+            100 => Self::Warning,
+            101 => Self::EventsDropped,
             _ => return None,
         })
     }

@@ -13,6 +13,7 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "codec.py",
     "encode.py",
     "errors.py",
+    "events.py",
     "frames.py",
     "lane.py",
     "main.py",

@@ -112,7 +112,7 @@ impl BridgeBuilder {
         self
     }
 
-    /// What becomes of what Python prints. Default: [`Output::Forward`].
+    /// What becomes of what Python prints and logs. Default: [`Output::Forward`].
     pub fn output(mut self, output: Output) -> Self {
         self.output = output;
         self

@@ -27,3 +27,7 @@ struct PoolsAndFailure;
 /// Rust functions that Python calls.
 #[doc = include_str!("../../../docs/guide/callbacks.md")]
 struct Callbacks;
+
+/// What workers print and log, and whether all is well.
+#[doc = include_str!("../../../docs/guide/output-and-health.md")]
+struct OutputAndHealth;

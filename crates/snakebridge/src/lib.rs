@@ -71,7 +71,7 @@ pub use builder::BridgeBuilder;
 pub use bytes::Bytes;
 pub use call::Call;
 pub use callback::{Callback, CallbackError, CallbackFn};
-pub use engine::output::{Output, OutputPiece};
+pub use engine::output::{LogRecord, Output, OutputEvent, OutputPiece, WarningRecord};
 pub use engine::{PythonInfo, WorkerId};
 #[doc(inline)]
 pub use error::{Error, ErrorKind, PythonError, Result, Retry};

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{bridge, descriptors, eventually, is_running, kill, quiet, worker_pid};
-use snakebridge::{Bridge, ErrorKind, Output, OutputPiece, Ref};
+use snakebridge::{Bridge, ErrorKind, Output, OutputEvent, Ref};
 
 #[test]
 fn dropping_the_last_handle_ends_the_workers() {
@@ -174,7 +174,7 @@ fn a_child_that_goes_on_printing_does_not_hold_up_the_end() {
     let printed = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&printed);
     // Whoever takes the output is slow, so there is always more of it.
-    let slow = move |_: OutputPiece<'_>| {
+    let slow = move |_: OutputEvent<'_>| {
         seen.store(true, Ordering::SeqCst);
         std::thread::sleep(Duration::from_millis(1));
     };
@@ -200,7 +200,7 @@ fn a_handler_of_output_may_drop_the_last_handle() {
     let (dropped, only_one_left) = channel();
     let (done, ended) = channel();
     let (theirs, only_one_left) = (Arc::clone(&last), Mutex::new(only_one_left));
-    let handler = move |_: OutputPiece<'_>| {
+    let handler = move |_: OutputEvent<'_>| {
         if let Some(py) = theirs.lock().unwrap().take() {
             only_one_left.lock().unwrap().recv().unwrap();
             drop(py);
@@ -221,7 +221,7 @@ fn a_handler_of_output_may_drop_the_last_handle() {
 fn a_handler_of_output_may_shut_the_bridge_down_while_others_do() {
     let bridge: Arc<Mutex<Option<Bridge>>> = Arc::default();
     let theirs = Arc::clone(&bridge);
-    let handler = move |_: OutputPiece<'_>| {
+    let handler = move |_: OutputEvent<'_>| {
         if let Some(py) = theirs.lock().unwrap().take() {
             // Returns when the other one is in the middle of it, too.
             while py.is_alive() {}

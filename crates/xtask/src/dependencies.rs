@@ -34,6 +34,7 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
         "pipes, poll, sockets, signals and the user's id, without unsafe code of our own",
         &["snakebridge", "snakebridge-worker", "snakebridge-bench"],
     ),
+    ("tracing", "output of workers as events, behind a feature", &["snakebridge"]),
     ("clap", "command lines", &["snakebridge-cli", "snakebridge-testkit", "snakebridge-bench"]),
     (
         "serde_json",

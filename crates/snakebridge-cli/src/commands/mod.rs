@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use snakebridge::{Bridge, Call, CallOptions, Output, Value};
+use snakebridge::{Bridge, Call, CallOptions, Output, OutputEvent, Value};
 
 use crate::report::Failure;
 use crate::show;
@@ -81,10 +81,7 @@ impl Options {
         }
         if self.json {
             // So that standard output is JSON and nothing else.
-            builder = builder.output(Output::Handler(Arc::new(|piece| {
-                // Nobody is left to tell where standard error is closed.
-                let _ = io::stderr().lock().write_all(piece.data);
-            })));
+            builder = builder.output(Output::Handler(Arc::new(to_stderr)));
         }
         if let Some(limit) = self.timeout {
             builder = builder.defaults(CallOptions::new().timeout(limit));
@@ -106,6 +103,17 @@ impl Options {
         py.shutdown();
         print_line(&shown?)
     }
+}
+
+fn to_stderr(event: OutputEvent<'_>) {
+    let mut stderr = io::stderr().lock();
+    // Nobody is left to tell where standard error is closed.
+    let _ = match event {
+        OutputEvent::Printed(piece) => stderr.write_all(piece.data),
+        OutputEvent::Log(record) => writeln!(stderr, "{record}"),
+        OutputEvent::Warning(warning) => writeln!(stderr, "{warning}"),
+        _ => Ok(()),
+    };
 }
 
 fn print_line(text: &str) -> Result<(), Failure> {

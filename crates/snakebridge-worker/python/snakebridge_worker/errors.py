@@ -83,7 +83,7 @@ class _Describer:
 def message(error: BaseException) -> str:
     """`str(error)`, or what the interpreter prints where that fails."""
     try:
-        return _text(str(error))
+        return clean_text(str(error))
     except Exception:
         return f"<exception str() failed: {class_name(type(error))[1]}>"
 
@@ -100,7 +100,7 @@ def _members(error: BaseException) -> tuple[BaseException, ...]:
 def _notes(error: BaseException) -> tuple[str, ...]:
     try:
         notes = getattr(error, "__notes__", None)
-        return tuple(_text(str(note)) for note in notes) if isinstance(notes, (list, tuple)) else ()
+        return tuple(clean_text(str(n)) for n in notes) if isinstance(notes, (list, tuple)) else ()
     except Exception:
         return ()
 
@@ -120,7 +120,7 @@ def _is_plain(value: Any, left: list[int], depth: int) -> bool:
         return False
     cls = type(value)
     if cls is str:
-        return len(value) <= _LONGEST_TEXT and _text(value) == value
+        return len(value) <= _LONGEST_TEXT and clean_text(value) == value
     if cls in (type(None), bool, int, float):
         return True
     if cls is bytes:
@@ -149,7 +149,7 @@ def _frames(traceback: TracebackType | None) -> tuple[tuple[str, int, str, str |
         half = _MOST_FRAMES // 2
         frames = frames[:half] + frames[-half:]
     return tuple(
-        (_text(name), line, _text(function), _source(name, line, scope))
+        (clean_text(name), line, clean_text(function), _source(name, line, scope))
         for name, line, function, scope in frames
     )
 
@@ -161,10 +161,10 @@ def _source(name: str, line: int, scope: dict[str, Any]) -> str | None:
         text = linecache.getline(name, line, scope).strip()
     except Exception:
         return None
-    return _text(text) if text else None
+    return clean_text(text) if text else None
 
 
-def _text(value: Any) -> str:
+def clean_text(value: Any) -> str:
     """Text that can be sent: exactly `str`, valid Unicode, of bounded length."""
     text = value if type(value) is str else str.__str__(value) if isinstance(value, str) else "?"
     if len(text) > _LONGEST_TEXT:

@@ -48,6 +48,9 @@ CALLBACKS_DROPPED = 69
 # Kinds on the control channel.
 INIT = 96
 HELLO = 97
+LOG = 99
+WARNING = 100
+EVENTS_DROPPED = 101
 
 # The id of a callback, ahead of its arguments.
 CALLBACK_ID = Struct("<Q")

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import _thread
 import os
+import sys
 from io import BytesIO
 
 from . import callbacks, errors, frames
 from .codec import PICKLE_PROTOCOL, Unpickler, dumps, loads
 from .encode import Encoder
 from .operations import OPERATIONS
+from .operations import running as running_call
 from .sessions import RefNotFound, Sessions
 
 TYPE_CHECKING = False
@@ -67,6 +69,8 @@ class Lane:
         self.encoder = Encoder(sessions)
         # Whether code of the user runs, so that an interrupt is meant for it.
         self.running = False
+        # The session of the call that runs.
+        self.session = 0
         # The last result that was sent as a value, in case the host cannot read it.
         self.last: Any = None
         self.last_session = 0
@@ -80,6 +84,12 @@ class Lane:
         if self.running:
             self.running = False
             raise KeyboardInterrupt("the call was interrupted by the host")
+
+    def where(self) -> tuple[int, str | None]:
+        """Session and name of the call that the current thread carries out, if any."""
+        if not self.running or _thread.get_ident() != self.thread:
+            return 0, None
+        return self.session, running_call(sys._getframe(1))
 
     def serve(self) -> Answer | None:
         """Carries out requests until the host closes its end, or answers the innermost callback."""
@@ -135,6 +145,7 @@ class Lane:
                 self.refuse(error)
                 continue
             body = None
+            self.session = session
             try:
                 try:
                     self.running = True
@@ -240,6 +251,7 @@ class Lane:
             raise RuntimeError("a callback can only be called by the call that it was given to")
         self.running = False
         self.depth += 1
+        outer = self.session
         try:
             body = self.encode_arguments(session, args, kwargs)
             size = len(body) + frames.CALLBACK_ID.size
@@ -249,6 +261,7 @@ class Lane:
         finally:
             self.last = None
             self.depth -= 1
+            self.session = outer
             self.running = True
         if answer is None:
             raise frames.ProtocolError("the host closed the lane while it ran a callback")

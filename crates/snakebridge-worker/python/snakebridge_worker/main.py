@@ -18,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .events import Events
+
 # Exit codes; any other comes from the user's code.
 EXIT_OK = 0
 EXIT_HOST_GONE = 0
@@ -35,16 +37,17 @@ def main() -> None:
     reader, writer = descriptors
     lane = Lane(reader, writer, Sessions())
     _signal.signal(_signal.SIGINT, lane.interrupt)
-    os.register_at_fork(after_in_child=lambda: _forget(control, descriptors))
+    events = _events(control, lane) if settings["events"] else None
+    os.register_at_fork(after_in_child=lambda: _forget(control, descriptors, events))
     _thread.start_new_thread(_watch, (control, host))
     for module in settings["preload"]:
         __import__(module)
-    _send_hello(control)
+    (control.sendall if events is None else events.send)(_hello())
     try:
         lane.serve()
     except (frames.ProtocolError, BrokenPipeError):
         pass  # The host is gone, or gave this worker up.
-    _end()
+    _end(events)
 
 
 def _take_control() -> _socket.socket:
@@ -93,10 +96,18 @@ def _receive(control: _socket.socket, length: int) -> bytes:
     return data
 
 
-def _send_hello(control: _socket.socket) -> None:
+def _events(control: _socket.socket, lane: Lane) -> Events:
+    from .events import Events
+
+    events = Events(control, lane.where)
+    events.install()
+    return events
+
+
+def _hello() -> bytes:
     version = ".".join(map(str, sys.version_info[:3]))
     hello = (version, sys.implementation.name, sys.executable, os.getpid(), sys.prefix)
-    control.sendall(frames.frame(frames.HELLO, dumps(hello, PICKLE_PROTOCOL)))
+    return frames.frame(frames.HELLO, dumps(hello, PICKLE_PROTOCOL))
 
 
 def _watch(control: _socket.socket, host: int) -> None:
@@ -146,8 +157,10 @@ def _die_with(host: int) -> None:
 _PR_SET_PDEATHSIG = 1
 
 
-def _forget(control: _socket.socket, descriptors: list[int]) -> None:
+def _forget(control: _socket.socket, descriptors: list[int], events: Events | None) -> None:
     """In a forked child: lets go of what belongs to the worker, so that its end is seen."""
+    if events is not None:
+        events.forget()
     control.close()
     for fd in descriptors:
         os.close(fd)
@@ -164,7 +177,7 @@ def _settle_streams() -> None:
         faulthandler.enable()
 
 
-def _end() -> None:
+def _end(events: Events | None) -> None:
     """What the interpreter would do at its end, but for taking itself apart."""
     import atexit
 
@@ -177,4 +190,6 @@ def _end() -> None:
             stream.flush()
         except Exception:
             pass
+    if events is not None:
+        events.end()
     os._exit(EXIT_OK)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 
 from . import frames
+from .sessions import class_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import FrameType
     from typing import Any, Callable
 
 _MISSING = object()
@@ -145,3 +147,24 @@ OPERATIONS: dict[int, Callable[[tuple[Any, ...]], Any]] = {
     frames.STR: to_str,
     frames.REPR: to_repr,
 }
+
+_BY_CODE = {operation.__code__: operation for operation in OPERATIONS.values()}
+_OF_MODULES = (call, get)
+_OF_MEMBERS = (method, attr, set_attr, del_attr)
+
+
+def running(frame: FrameType | None) -> str | None:
+    """The call that a stack carries out, by name: `module.function`, `module.Class.method`."""
+    while frame is not None:
+        operation = _BY_CODE.get(frame.f_code)
+        if operation is not None:
+            return _name(operation, frame.f_locals["parts"])
+        frame = frame.f_back
+    return None
+
+
+def _name(operation: Callable[[tuple[Any, ...]], Any], parts: tuple[Any, ...]) -> str:
+    if operation in _OF_MODULES:
+        return f"{parts[0]}.{parts[1]}"
+    owner = ".".join(class_name(type(parts[0])))
+    return f"{owner}.{parts[1]}" if operation in _OF_MEMBERS else owner

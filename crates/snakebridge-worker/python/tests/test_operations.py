@@ -164,5 +164,39 @@ class Calls(unittest.TestCase):
         self.assertEqual(sorted(OPERATIONS), list(range(frames.CALL, frames.REPR + 1)))
 
 
+class Running(unittest.TestCase):
+    """The name of the call that a stack carries out."""
+
+    def test_all_kinds(self) -> None:
+        class Thing:
+            @property
+            def value(self) -> Any:
+                return operations.running(sys._getframe())
+
+            def method(self) -> Any:
+                return self.value
+
+            def __getitem__(self, key: Any) -> Any:
+                return self.value
+
+        thing, name = Thing(), f"{__name__}.{Thing.__qualname__}"
+        self.assertEqual(operations.method((thing, "method", ())), f"{name}.method")
+        self.assertEqual(operations.attr((thing, "value")), f"{name}.value")
+        self.assertEqual(operations.item((thing, 0)), name)
+        here = f"{__name__}.running_here"
+        self.assertEqual(operations.call((__name__, "running_here", ())), here)
+
+    def test_the_innermost_counts(self) -> None:
+        inner = (operations.call, ((__name__, "running_here", ()),))
+        self.assertEqual(operations.invoke((inner[0], inner[1])), f"{__name__}.running_here")
+
+    def test_no_call_at_all(self) -> None:
+        self.assertIsNone(running_here())
+
+
+def running_here() -> Any:
+    return operations.running(sys._getframe())
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -1,6 +1,6 @@
 //! The sessions of a bridge, by id.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -132,7 +132,13 @@ pub(crate) struct Sessions {
     open: Mutex<BTreeMap<SessionKey, Weak<SessionState>>>,
     named: Mutex<HashMap<(PoolId, Arc<str>), Named>>,
     last_number: AtomicU32,
+    /// Numbers and ids of those that were closed last, for what their calls have logged, which may
+    /// come later.
+    closed: Mutex<VecDeque<(u32, Arc<str>)>>,
 }
+
+/// How many of those are remembered.
+const REMEMBERED: usize = 256;
 
 #[derive(Debug)]
 struct Named {
@@ -229,7 +235,22 @@ impl Sessions {
 
     /// Takes a session that was closed out of the list of open ones.
     pub(crate) fn closed(&self, state: &SessionState) {
+        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        if closed.len() == REMEMBERED {
+            closed.pop_front();
+        }
+        closed.push_back((state.number, Arc::clone(&state.id)));
+        drop(closed);
         self.open().remove(&state.key);
+    }
+
+    /// The id of the session with this number, open or closed not long ago.
+    pub(crate) fn id_of(&self, number: u32) -> Option<Arc<str>> {
+        if let Some(session) = self.with_number(number) {
+            return Some(Arc::clone(&session.id));
+        }
+        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        closed.iter().find(|(found, _)| *found == number).map(|(_, id)| Arc::clone(id))
     }
 
     /// One guard less. Gives the sessions that have to be closed now: those with the id of this one

@@ -12,7 +12,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 use snakebridge_wire::{Encoder, Header, Kind};
 
 use super::lane::Lane;
-use super::{PoolSettings, platform};
+use super::{Config, PoolSettings, platform};
 use crate::Value;
 use crate::value::Dict;
 
@@ -31,7 +31,11 @@ pub(crate) struct Spawned {
 /// The control channel is its standard input; the ends of the lane's pipes follow through it. So
 /// the child inherits nothing but its three standard descriptors, and other children of the host,
 /// started at the same time by other threads, cannot inherit what is meant for this one.
-pub(crate) fn spawn(python: &Path, settings: &PoolSettings, package: &Path) -> io::Result<Spawned> {
+pub(crate) fn spawn(
+    python: &Path,
+    settings: &PoolSettings,
+    config: &Config,
+) -> io::Result<Spawned> {
     let (control, child_control) = platform::socket_pair()?;
     let (request_reader, request) = platform::pipe()?;
     let (reply, reply_writer) = platform::pipe()?;
@@ -41,7 +45,7 @@ pub(crate) fn spawn(python: &Path, settings: &PoolSettings, package: &Path) -> i
     }
     let mut command = Command::new(python);
     command
-        .args(snakebridge_worker::arguments(package))
+        .args(snakebridge_worker::arguments(&config.package))
         .stdin(Stdio::from(child_control))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -62,7 +66,12 @@ pub(crate) fn spawn(python: &Path, settings: &PoolSettings, package: &Path) -> i
         return Err(io::Error::other("the child has no standard output"));
     };
     let (stdout, stderr) = (OwnedFd::from(stdout), OwnedFd::from(stderr));
-    if let Err(error) = send_init(&control, settings, [&request_reader, &reply_writer]) {
+    if let Err(error) = send_init(
+        &control,
+        settings,
+        config.output.wants_events(),
+        [&request_reader, &reply_writer],
+    ) {
         // A child that ended at once says more by its exit than by this; it is seen to have ended.
         if error.raw_os_error() != Some(rustix::io::Errno::PIPE.raw_os_error()) {
             let _ = child.kill();
@@ -74,13 +83,19 @@ pub(crate) fn spawn(python: &Path, settings: &PoolSettings, package: &Path) -> i
     Ok(Spawned { child, control, lane, stdout, stderr })
 }
 
-fn send_init(control: &OwnedFd, settings: &PoolSettings, ends: [&OwnedFd; 2]) -> io::Result<()> {
+fn send_init(
+    control: &OwnedFd,
+    settings: &PoolSettings,
+    events: bool,
+    ends: [&OwnedFd; 2],
+) -> io::Result<()> {
     let mut encoder = Encoder::default();
     let memory_limit = settings.memory_limit.map_or(Value::None, Value::from);
     let settings = Dict::from([
         ("module_path", Value::from(settings.module_path.clone())),
         ("preload", Value::from(settings.preload.clone())),
         ("memory_limit", memory_limit),
+        ("events", Value::from(events)),
     ]);
     encoder.value(&settings).map_err(io::Error::other)?;
     let body = encoder.finish();

@@ -1,5 +1,6 @@
 //! The thread that reads what workers print, and passes it on.
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::super::{Shared, WorkerId, platform};
+use super::event::OutputEvent;
 use super::sink::Sink;
 use super::tail::Tail;
 
@@ -74,10 +76,29 @@ impl Source {
     }
 }
 
+/// What a worker has told, with the number of its session on the wire.
+#[derive(Debug)]
+pub(crate) struct Event {
+    pub(crate) session: u32,
+    pub(crate) event: OutputEvent<'static>,
+}
+
+/// How many events wait for a handler that is slow. Those beyond are counted.
+const MOST_WAITING: usize = 1000;
+
 #[derive(Debug, Default)]
 struct Inbox {
     sources: Vec<Source>,
+    events: Vec<Event>,
+    /// Events that there was no room for.
+    dropped: BTreeMap<WorkerId, u64>,
     closed: bool,
+}
+
+impl Inbox {
+    fn drop_events(&mut self, worker: WorkerId, count: u64) {
+        *self.dropped.entry(worker).or_default() += count;
+    }
 }
 
 /// The thread that reads all sources.
@@ -98,6 +119,7 @@ impl Pump {
             sources: Vec::new(),
             sink: Sink::new(shared.config.output.clone()),
             shared,
+            last_session: (0, None),
         };
         let thread = std::thread::Builder::new()
             .name("snakebridge-output".to_owned())
@@ -107,6 +129,20 @@ impl Pump {
 
     pub(crate) fn add(&self, source: Source) {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner).sources.push(source);
+        platform::ring(&self.wake);
+    }
+
+    /// Passes on what a worker has told, unless too much of that waits already.
+    pub(crate) fn tell(&self, event: Event) {
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        match event.event {
+            OutputEvent::Dropped { worker, count } => inbox.drop_events(worker, count),
+            ref event if inbox.events.len() >= MOST_WAITING => {
+                inbox.drop_events(event.worker(), 1);
+            }
+            _ => inbox.events.push(event),
+        }
+        drop(inbox);
         platform::ring(&self.wake);
     }
 
@@ -140,6 +176,8 @@ struct Reader {
     sources: Vec<Source>,
     sink: Sink,
     shared: Arc<Shared>,
+    /// Number and id of the session that was looked up last.
+    last_session: (u32, Option<Arc<str>>),
 }
 
 impl Reader {
@@ -168,13 +206,28 @@ impl Reader {
 
     /// Takes up what the supervisor has left here. Whether the bridge has ended.
     fn look_into_inbox(&mut self) -> bool {
-        let closed = {
+        let Inbox { sources, events, dropped, closed } = {
             let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-            self.sources.append(&mut inbox.sources);
-            inbox.closed
+            let closed = inbox.closed;
+            Inbox { closed, ..std::mem::replace(&mut *inbox, Inbox { closed, ..Inbox::default() }) }
         };
+        self.sources.extend(sources);
         self.sources.iter_mut().for_each(|source| source.settle(&mut self.sink));
+        for Event { session, mut event } in events {
+            event.set_session(self.session_id(session));
+            self.sink.told(event);
+        }
+        for (worker, count) in dropped {
+            self.sink.told(OutputEvent::Dropped { worker, count });
+        }
         closed
+    }
+
+    fn session_id(&mut self, number: u32) -> Option<String> {
+        if number != self.last_session.0 {
+            self.last_session = (number, self.shared.sessions.id_of(number));
+        }
+        self.last_session.1.as_ref().map(ToString::to_string)
     }
 
     /// Which sources can be read. Waits unless the pump is closed.
@@ -195,6 +248,7 @@ impl Reader {
     fn end(&mut self, place: usize) {
         let mut source = self.sources.remove(place);
         source.settle(&mut self.sink);
+        self.sink.ended(source.worker, source.stderr.is_some());
         if let Some(tail) = source.stderr {
             tail.end();
             // It may wait for this, to say why a start has failed.

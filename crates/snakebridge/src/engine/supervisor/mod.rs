@@ -66,6 +66,9 @@ struct Supervisor {
 /// How long workers may take to end by themselves when the bridge is shut down.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
+/// How often the control channel of a worker is read at its end. A socket holds less than that.
+const MOST_LAST_READS: usize = 256;
+
 impl Supervisor {
     fn run(mut self) {
         self.measure_later();
@@ -130,9 +133,9 @@ impl Supervisor {
 
     fn check_process(&mut self, place: usize) {
         let Some(process) = &mut self.processes[place] else { return };
-        let open = process.read_control();
+        process.read_control();
         let Some(process) = self.take_messages(place) else { return };
-        let ended = !open || process.has_ended();
+        let ended = !process.is_open || process.has_ended();
         let late = process.start_deadline().is_some_and(|deadline| deadline <= Instant::now());
         if ended || late {
             self.process_ended(place, late && !ended);
@@ -145,6 +148,7 @@ impl Supervisor {
             match self.processes[place].as_mut()?.take_message() {
                 Ok(None) => return self.processes[place].as_mut(),
                 Ok(Some(Message::Hello(hello))) => self.hello(place, &hello)?,
+                Ok(Some(Message::Event(event))) => self.pump.tell(event),
                 Err(_) => {
                     self.process_ended(place, false);
                     return None;
@@ -156,6 +160,7 @@ impl Supervisor {
     /// A process has ended, or will never be ready: takes leave of it.
     fn process_ended(&mut self, place: usize, late: bool) {
         let Some(mut process) = self.processes[place].take() else { return };
+        take_last_events(&mut process, &self.pump);
         let stage = std::mem::replace(&mut process.stage, Stage::Running);
         let (key, pool, tail) = (process.key, process.pool, process.tail.clone());
         let loss = Loss { status: process.destroy(), tail };
@@ -197,7 +202,11 @@ impl Supervisor {
         }
         let deadline = Instant::now() + END_LIMIT;
         while Instant::now() < deadline {
-            processes.retain_mut(|process| !process.has_ended());
+            processes.retain_mut(|process| {
+                let ended = process.has_ended();
+                take_last_events(process, &self.pump);
+                !ended
+            });
             if processes.is_empty() {
                 break;
             }
@@ -209,9 +218,26 @@ impl Supervisor {
     }
 }
 
+/// Passes on what a worker has told before its end.
+fn take_last_events(process: &mut Process, pump: &Pump) {
+    for _ in 0..MOST_LAST_READS {
+        let more = process.read_control();
+        while let Ok(Some(message)) = process.take_message() {
+            if let Message::Event(event) = message {
+                pump.tell(event);
+            }
+        }
+        if !more {
+            return;
+        }
+    }
+}
+
 /// Waits until one of the processes has ended, or closed its control channel.
 fn wait_for_ends(processes: &[Process], deadline: Instant) {
-    let ends = processes.iter().map(|process| process.end.as_ref().unwrap_or(&process.control));
+    let ends = processes.iter().filter_map(|process| process.end.as_ref());
+    let open = processes.iter().filter(|process| process.is_open);
+    let ends = ends.chain(open.map(|process| &process.control));
     let mut polled: Vec<PollFd<'_>> = ends.map(|end| PollFd::new(end, PollFlags::IN)).collect();
     // The end of a control channel comes a moment before that of the process.
     let step = Duration::from_millis(5);

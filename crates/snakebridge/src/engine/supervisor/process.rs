@@ -7,16 +7,21 @@ use std::time::Instant;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use snakebridge_pool::{PoolId, WorkerKey};
-use snakebridge_wire::{Deframer, FrameError, Kind, Limits, Tape};
+use snakebridge_wire::{Deframer, Frame, FrameError, Kind, Limits, Tape};
 
+use super::super::WorkerId;
 use super::super::lane::Lane;
-use super::super::output::{Approval, Tail};
+use super::super::output::{
+    Approval, Event, LogRecord, OutputEvent, Tail, WarningRecord, parse_dropped,
+};
 
 pub(super) struct Process {
     pub(super) key: WorkerKey,
     pub(super) pool: PoolId,
     pub(super) child: Child,
     pub(super) control: OwnedFd,
+    /// Whether the worker has not closed its end of it.
+    pub(super) is_open: bool,
     /// Readable once the process has ended, where the system has such a thing.
     pub(super) end: Option<OwnedFd>,
     pub(super) deframer: Deframer,
@@ -46,6 +51,7 @@ pub(super) struct Start {
 /// What a worker says on the control channel.
 pub(super) enum Message {
     Hello(Hello),
+    Event(Event),
 }
 
 /// What a worker says of itself when it is ready.
@@ -54,6 +60,9 @@ pub(super) struct Hello {
     pub(super) implementation: String,
     pub(super) executable: String,
 }
+
+/// What comes over the control channel is small, so that a damaged header is noticed.
+pub(super) const CONTROL_LIMITS: Limits = Limits::DEFAULT.with_frame_bytes(16 << 20);
 
 impl Process {
     /// Until when the process has to be ready, if it is not yet.
@@ -64,9 +73,12 @@ impl Process {
         }
     }
 
-    /// Reads what has come. False if the worker closed its end.
+    /// Reads what has come, once: a worker that goes on sending must not keep the supervisor from
+    /// the others. Whether there was anything.
     pub(super) fn read_control(&mut self) -> bool {
-        receive(&self.control, &mut self.deframer)
+        let received = receive(&self.control, &mut self.deframer);
+        self.is_open &= received.is_some();
+        received.is_some_and(|count| count > 0)
     }
 
     /// The next message of those that have come as a whole.
@@ -77,6 +89,9 @@ impl Process {
         while let Some(frame) = self.deframer.frame()? {
             let message = match frame.header.kind {
                 Kind::Hello => Hello::parse(frame.body).map(Message::Hello),
+                Kind::Log | Kind::Warning | Kind::EventsDropped => {
+                    event(WorkerId(self.key.slot), &frame).map(Message::Event)
+                }
                 Kind::Refused => {
                     let version = String::from_utf8_lossy(frame.body).into_owned();
                     if let Stage::Starting(start) = &mut self.stage {
@@ -122,14 +137,23 @@ impl Process {
     }
 }
 
-/// Reads once: a worker that goes on sending must not keep the supervisor from the others. False if
-/// the other end was closed.
-fn receive(control: &OwnedFd, deframer: &mut Deframer) -> bool {
+fn event(worker: WorkerId, frame: &Frame<'_>) -> Option<Event> {
+    let event = match frame.header.kind {
+        Kind::Log => OutputEvent::Log(LogRecord::parse(worker, frame.body)?),
+        Kind::Warning => OutputEvent::Warning(WarningRecord::parse(worker, frame.body)?),
+        _ => OutputEvent::Dropped { worker, count: parse_dropped(frame.body)? },
+    };
+    Some(Event { session: frame.header.session, event })
+}
+
+/// Reads once, what is there. None if the other end was closed.
+fn receive(control: &OwnedFd, deframer: &mut Deframer) -> Option<usize> {
     let room = rustix::buffer::spare_capacity(deframer.buffer());
     match rustix::net::recv(control, room, rustix::net::RecvFlags::DONTWAIT) {
-        Ok((_, 0)) => false,
-        Ok(_) | Err(Errno::INTR | Errno::AGAIN) => true,
-        Err(_) => false,
+        Ok((_, 0)) => None,
+        Ok((_, count)) => Some(count),
+        Err(Errno::INTR | Errno::AGAIN) => Some(0),
+        Err(_) => None,
     }
 }
 
@@ -158,7 +182,7 @@ mod tests {
         let mut deframer = Deframer::new(Limits::DEFAULT);
         let mut turns = Vec::new();
         while turns.iter().sum::<usize>() < 4000 {
-            assert!(receive(&ours, &mut deframer));
+            assert!(receive(&ours, &mut deframer).is_some());
             let mut count = 0;
             while deframer.frame().unwrap().is_some() {
                 deframer.advance();
@@ -167,8 +191,8 @@ mod tests {
             turns.push(count);
         }
         assert!(turns.len() > 2, "{turns:?}");
-        assert!(receive(&ours, &mut deframer), "nothing more is no end");
+        assert_eq!(receive(&ours, &mut deframer), Some(0), "nothing more is no end");
         drop(theirs);
-        assert!(!receive(&ours, &mut deframer));
+        assert_eq!(receive(&ours, &mut deframer), None);
     }
 }

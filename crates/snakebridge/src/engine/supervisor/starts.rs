@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use snakebridge_pool::{PoolId, WorkerKey};
-use snakebridge_wire::{Deframer, Limits};
+use snakebridge_wire::Deframer;
 use snakebridge_worker::OLDEST_PYTHON;
 use snakebridge_worker::interpreter::{Version, Wanted};
 
@@ -12,7 +12,7 @@ use super::super::loss::{LastWords, Loss};
 use super::super::output::{Approval, Source, TAIL_LIMIT, Tail};
 use super::super::{PythonInfo, WorkerId, platform, spawn};
 use super::Supervisor;
-use super::process::{Hello, Process, Stage, Start};
+use super::process::{CONTROL_LIMITS, Hello, Process, Stage, Start};
 use crate::error::{Error, ErrorKind};
 
 /// Why a candidate did not do.
@@ -58,7 +58,7 @@ impl Supervisor {
                 (None, _, Some(found)) => found,
                 _ => break,
             };
-            match spawn::spawn(python, settings, &config.package) {
+            match spawn::spawn(python, settings, config) {
                 Ok(spawned) => return self.watch(key, pool, spawned, place, failures),
                 Err(error) => failures.push(Failure {
                     python: self.name_of(pool, place),
@@ -97,8 +97,9 @@ impl Supervisor {
             pool,
             child: spawned.child,
             control: spawned.control,
+            is_open: true,
             end: None,
-            deframer: Deframer::new(Limits::DEFAULT),
+            deframer: Deframer::new(CONTROL_LIMITS),
             tail,
             stage: Stage::Starting(Box::new(start)),
         };
