@@ -13,7 +13,6 @@ import _signal
 import _socket
 import _thread
 import sys
-from _collections import deque
 
 from . import frames
 from .codec import PICKLE_PROTOCOL, dumps
@@ -22,11 +21,14 @@ from .errors import message as message_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections import deque
     from types import ModuleType
     from typing import Any, Callable
 
     # The session and the name of the call that the current thread carries out.
     Where = Callable[[], tuple[int, str | None]]
+else:
+    from _collections import deque  # Without what `collections` imports beside it.
 
 # How many events wait for the host; those beyond are counted.
 MOST_WAITING = 1000

@@ -128,10 +128,11 @@ class Logs(Case):
         self.assertEqual((logging.getLogger().handlers, logging.lastResort), before)
 
     def test_any_thread(self) -> None:
-        threads = [
-            threading.Thread(target=lambda: [self.logger.warning("%d", n) for n in range(50)])
-            for _ in range(4)
-        ]
+        def log() -> None:
+            for n in range(50):
+                self.logger.warning("%d", n)
+
+        threads = [threading.Thread(target=log) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
