@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod awaited;
 mod callbacks;
 mod calls;
 mod cores;
@@ -69,6 +70,8 @@ struct Options {
 enum Group {
     /// The floors, a call, a method
     Calls,
+    /// A call that is awaited
+    Awaited,
     /// A call that calls back
     Callbacks,
     /// Ten thousand records
@@ -158,6 +161,7 @@ fn measure(options: &Options) -> Result<Report> {
     report.fact("cores", available_parallelism()?.get());
     for (group, run) in [
         (Group::Calls, calls::run as fn(&Setup, &mut Report) -> Result<()>),
+        (Group::Awaited, awaited::run),
         (Group::Callbacks, callbacks::run),
         (Group::Records, records::run),
         (Group::Start, start::run),

@@ -36,6 +36,25 @@ impl Series {
         Ok(())
     }
 
+    /// The same for what is awaited.
+    pub(crate) async fn round_awaited<E>(
+        &mut self,
+        count: usize,
+        mut once: impl AsyncFnMut() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let first = self.all.len();
+        self.all.reserve(count);
+        let mut start = Instant::now();
+        for _ in 0..count {
+            once().await?;
+            let end = Instant::now();
+            self.all.push(micros(end - start));
+            start = end;
+        }
+        self.rounds.push(median(&self.all[first..]));
+        Ok(())
+    }
+
     /// Adds a round of one repetition that was timed elsewhere.
     pub(crate) fn add(&mut self, time: Duration) {
         self.all.push(micros(time));

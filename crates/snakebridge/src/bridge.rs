@@ -12,8 +12,9 @@ use snakebridge_wire::frame::flags;
 
 use crate::args::IntoArgs;
 use crate::builder::BridgeBuilder;
-use crate::call::{Call, Draft};
+use crate::call::Call;
 use crate::callback::{self, Callback, CallbackError, CallbackFn};
+use crate::draft::Draft;
 use crate::engine::placement::Want;
 use crate::engine::sessions::{Held, SessionState, new_id};
 use crate::engine::{Engine, PythonInfo, Shared, closed};

@@ -10,24 +10,26 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use snakebridge_pool::WorkerKey;
 use snakebridge_wire::frame::{HEADER_LEN, flags};
-use snakebridge_wire::{EncodeError, Encoder, Header, Kind};
+use snakebridge_wire::{Header, Kind};
 
-use crate::args::IntoArgs;
 use crate::bridge::Home;
+use crate::draft::Draft;
 use crate::engine::Config;
 use crate::engine::placement::Want;
 use crate::engine::results::Lookup;
 use crate::engine::sessions::SessionState;
+use crate::engine::waiting::{self, Thread, Wait};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::exchange::{self, Answer};
 use crate::options::{Affinity, CallOptions, Limit};
 use crate::refs::Ref;
-use crate::scope::{self, Noted};
+use crate::scope::Noted;
 
 /// A call of Python that has not been made yet.
 ///
 /// Made by the methods of [`Bridge`](crate::Bridge) and [`Ref`]. Options are chained on, and a
-/// terminal word makes the call: [`wait`](Self::wait) or [`unwrap`](Self::unwrap). Arguments are
+/// terminal word makes the call: [`wait`](Self::wait), [`unwrap`](Self::unwrap), or `.await` with the
+/// feature `tokio` (see `CallFuture`). Arguments are
 /// encoded when the call is put together, so they need not live until it is made.
 ///
 /// `R` is what the result is read into: numbers, `String`, structs that derive `Deserialize`,
@@ -138,8 +140,14 @@ impl<R: DeserializeOwned + 'static> Call<R> {
     ///
     /// # Errors
     /// Python raised an exception; an argument could not be sent, or the result not be read as an
-    /// `R`; the time was over; the worker was lost. See [`ErrorKind`].
-    pub fn wait(mut self) -> Result<R> {
+    /// `R`; the time was over; the worker was lost. See [`ErrorKind`]. On a thread that runs tasks of
+    /// tokio, where the feature `tokio` is on, [`ErrorKind::Misuse`].
+    pub fn wait(self) -> Result<R> {
+        waiting::now(self.make::<Thread>())
+    }
+
+    /// Makes the call.
+    pub(crate) async fn make<W: Wait>(mut self) -> Result<R> {
         if TypeId::of::<R>() == TypeId::of::<Ref>() {
             self.raw.flags |= flags::BY_REF;
         }
@@ -151,14 +159,10 @@ impl<R: DeserializeOwned + 'static> Call<R> {
         if let Some(result) = kept.as_ref().and_then(exchange::decode_kept) {
             return Ok(result);
         }
-        let result = self.raw.run(&plan).and_then(|mut answer| {
-            let result = read(&mut answer)?;
-            if let Some(kept) = kept {
-                answer.keep(&kept);
-            }
-            Ok(result)
-        });
-        result.map_err(|error| self.raw.explain(error))
+        match self.raw.carry_out::<R, W>(&plan, kept.as_ref()).await {
+            Ok(result) => Ok(result),
+            Err(error) => Err(self.raw.explain(error)),
+        }
     }
 
     /// Makes the call and blocks until its result is there, as [`wait`](Self::wait) does.
@@ -176,7 +180,7 @@ impl<R: DeserializeOwned + 'static> Call<R> {
 }
 
 /// Reads the reply; the lane goes back when `answer` is dropped.
-fn read<R: DeserializeOwned + 'static>(answer: &mut Answer) -> Result<R> {
+async fn read<R: DeserializeOwned + 'static, W: Wait>(answer: &mut Answer) -> Result<R> {
     if TypeId::of::<R>() == TypeId::of::<Ref>() {
         let mut found = answer.as_ref()?;
         // The types are the same, so this takes the ref out as an `R` without a conversion.
@@ -185,7 +189,7 @@ fn read<R: DeserializeOwned + 'static>(answer: &mut Answer) -> Result<R> {
             return Ok(found);
         }
     }
-    answer.decode()
+    answer.decode::<R, W>().await
 }
 
 impl<R> fmt::Debug for Call<R> {
@@ -196,24 +200,24 @@ impl<R> fmt::Debug for Call<R> {
 
 /// A call without the type of its result.
 pub(crate) struct RawCall {
-    kind: Kind,
+    pub(crate) kind: Kind,
     pub(crate) flags: u16,
     /// Room for the header, then the body.
     pub(crate) frame: Vec<u8>,
-    named: Named,
+    pub(crate) named: Named,
     pub(crate) home: Home,
-    receiver: Option<Ref>,
+    pub(crate) receiver: Option<Ref>,
     /// The refs and callbacks among the arguments.
     pub(crate) noted: Noted,
     /// How many refs, the receiver first, are marked as used by this call.
-    used: usize,
-    error: Option<Error>,
-    options: CallOptions,
+    pub(crate) used: usize,
+    pub(crate) error: Option<Error>,
+    pub(crate) options: CallOptions,
 }
 
 /// Where the names for error messages stand in the frame.
 #[derive(Clone, Debug)]
-enum Named {
+pub(crate) enum Named {
     Function { module: Range<usize>, name: Range<usize> },
     Member(Range<usize>),
     Operation(&'static str),
@@ -243,122 +247,9 @@ impl Plan {
     }
 }
 
-/// Puts the frame of a call together.
-pub(crate) struct Draft {
-    encoder: Encoder,
-    call: RawCall,
-}
-
 /// How often an idempotent call is made again after its worker was lost, within its time. A call
 /// that ends two more workers is what ends them.
 const TRIES_AGAIN: usize = 2;
-
-/// Room for the header and the body of a small call, so that most calls allocate once.
-const FRAME_CAPACITY: usize = 128;
-
-impl Draft {
-    pub(crate) fn new(kind: Kind, home: Home) -> Self {
-        let mut frame = Vec::with_capacity(FRAME_CAPACITY);
-        frame.resize(HEADER_LEN, 0);
-        let mut encoder = Encoder::new(frame);
-        encoder.begin_tuple();
-        let call = RawCall {
-            kind,
-            flags: 0,
-            frame: Vec::new(),
-            named: Named::Operation("the call"),
-            home,
-            receiver: None,
-            noted: Noted::default(),
-            used: 0,
-            error: None,
-            options: CallOptions::default(),
-        };
-        Self { encoder, call }
-    }
-
-    /// A draft whose first item is the object of a ref.
-    pub(crate) fn on_ref(kind: Kind, receiver: &Ref) -> Self {
-        let mut draft = Self::new(kind, receiver.home());
-        draft.call.flags |= flags::TARGET_REF;
-        draft.encoder.unsigned(receiver.id());
-        draft.call.receiver = Some(receiver.clone());
-        draft
-    }
-
-    pub(crate) fn function(mut self, module: &str, name: &str) -> Self {
-        let module = self.text(module);
-        let name = self.text(name);
-        self.call.named = Named::Function { module, name };
-        self
-    }
-
-    /// Adds the value on which a method or an attribute is looked up.
-    pub(crate) fn receiver(mut self, value: &(impl serde::Serialize + ?Sized)) -> Self {
-        let encoder = &mut self.encoder;
-        let (done, noted) = scope::encoding(|| encoder.value_before_splice(value));
-        self.note("the value", done, noted);
-        self
-    }
-
-    pub(crate) fn member(mut self, name: &str) -> Self {
-        let name = self.text(name);
-        self.call.named = Named::Member(name);
-        self
-    }
-
-    pub(crate) fn operation(mut self, name: &'static str) -> Self {
-        self.call.named = Named::Operation(name);
-        self
-    }
-
-    /// Adds one item, which may be or contain refs.
-    pub(crate) fn item(mut self, what: &str, value: &(impl serde::Serialize + ?Sized)) -> Self {
-        let encoder = &mut self.encoder;
-        let (done, noted) = scope::encoding(|| encoder.value(value));
-        self.note(what, done, noted);
-        self
-    }
-
-    fn note(&mut self, what: &str, done: Result<(), EncodeError>, noted: Noted) {
-        self.call.noted.extend(noted);
-        if let Err(error) = done {
-            let message = format!("{what} cannot be sent: {error}");
-            self.call.error.get_or_insert_with(|| Error::new(ErrorKind::Encode, message));
-        }
-    }
-
-    pub(crate) fn args(mut self, args: impl IntoArgs) -> Self {
-        match args.write(&mut self.encoder) {
-            Ok(noted) if self.call.noted.is_empty() => self.call.noted = noted,
-            Ok(noted) => self.call.noted.extend(noted),
-            Err(error) => {
-                self.call.error.get_or_insert(error);
-            }
-        }
-        self
-    }
-
-    pub(crate) fn flags(mut self, flags: u16) -> Self {
-        self.call.flags |= flags;
-        self
-    }
-
-    pub(crate) fn finish<R>(mut self) -> Call<R> {
-        if self.encoder.has_refs() {
-            self.call.flags |= flags::HAS_REFS;
-        }
-        self.encoder.end_tuple();
-        self.call.frame = self.encoder.finish();
-        Call::new(self.call)
-    }
-
-    fn text(&mut self, text: &str) -> Range<usize> {
-        self.encoder.str(text);
-        let end = self.encoder.position();
-        end - text.len()..end
-    }
-}
 
 impl RawCall {
     /// Decides all that can be decided before the call is made.
@@ -444,14 +335,28 @@ impl RawCall {
         }
     }
 
+    /// Makes the call and reads its result, which is kept where results are.
+    async fn carry_out<R: DeserializeOwned + 'static, W: Wait>(
+        &mut self,
+        plan: &Plan,
+        kept: Option<&Lookup>,
+    ) -> Result<R> {
+        let mut answer = self.run::<W>(plan).await?;
+        let result = read::<R, W>(&mut answer).await?;
+        if let Some(kept) = kept {
+            answer.keep(kept);
+        }
+        Ok(result)
+    }
+
     /// Makes the call; again if its worker was lost and that does no harm.
-    fn run(&mut self, plan: &Plan) -> Result<Answer> {
+    async fn run<W: Wait>(&mut self, plan: &Plan) -> Result<Answer> {
         let mut left = match self.is_idempotent() && plan.pinned.is_none() {
             true => TRIES_AGAIN,
             false => 0,
         };
         loop {
-            match exchange::run(self, plan) {
+            match exchange::run::<W>(self, plan).await {
                 Err(error) if error.kind() == ErrorKind::WorkerLost && left > 0 => left -= 1,
                 outcome => return outcome,
             }

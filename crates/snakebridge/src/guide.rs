@@ -31,3 +31,8 @@ struct Callbacks;
 /// What workers print and log, and whether all is well.
 #[doc = include_str!("../../../docs/guide/output-and-health.md")]
 struct OutputAndHealth;
+
+/// Calls that are awaited.
+#[cfg(feature = "tokio")]
+#[doc = include_str!("../../../docs/guide/async.md")]
+struct Async;

@@ -47,9 +47,12 @@ mod builder;
 mod bytes;
 mod call;
 mod callback;
+mod draft;
 mod engine;
 pub mod error;
 mod exchange;
+#[cfg(feature = "tokio")]
+mod future;
 mod global;
 #[cfg(doctest)]
 mod guide;
@@ -75,6 +78,8 @@ pub use engine::output::{LogRecord, Output, OutputEvent, OutputPiece, WarningRec
 pub use engine::{PythonInfo, WorkerId};
 #[doc(inline)]
 pub use error::{Error, ErrorKind, PythonError, Result, Retry};
+#[cfg(feature = "tokio")]
+pub use future::CallFuture;
 pub use global::{bridge, call, exec, get};
 pub use options::{Affinity, CallOptions};
 pub use pool::Pool;

@@ -34,6 +34,11 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
         "pipes, poll, sockets, signals and the user's id, without unsafe code of our own",
         &["snakebridge", "snakebridge-worker", "snakebridge-bench"],
     ),
+    (
+        "tokio",
+        "calls that are awaited, behind a feature",
+        &["snakebridge", "snakebridge-bench", "snakebridge-testkit"],
+    ),
     ("tracing", "output of workers as events, behind a feature", &["snakebridge"]),
     ("clap", "command lines", &["snakebridge-cli", "snakebridge-testkit", "snakebridge-bench"]),
     (

@@ -1,21 +1,25 @@
 //! The host's end of a lane: two pipes, and the bytes of the reply at hand.
 //!
-//! The caller's own thread writes the request and reads the reply. Both ends are non-blocking and
-//! are waited for with `poll`, so that a call can end at its deadline.
+//! The caller writes the request and reads the reply itself. Both ends are non-blocking, so that a
+//! call can end at its deadline; how a caller waits for them is said in `waiting`.
 
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use snakebridge_wire::{Deframer, Frame, FrameError, Limits};
+
+use super::waiting::{Wait, thread};
 
 /// One lane of one worker.
 #[derive(Debug)]
 pub(crate) struct Lane {
-    request: OwnedFd,
-    reply: OwnedFd,
+    /// What a runtime of tokio watches of it.
+    #[cfg(feature = "tokio")]
+    pub(super) watched: Option<super::waiting::task::Watched>,
+    pub(super) request: OwnedFd,
+    pub(super) reply: OwnedFd,
     deframer: Deframer,
     /// How many replies the worker owes. More than one where calls are made inside of callbacks.
     pub(crate) open: i32,
@@ -30,19 +34,32 @@ pub(crate) enum LaneError {
     TimeoutAfter,
     /// The worker closed its end.
     Lost,
+    /// The tokio runtime of the call has ended.
+    #[cfg(feature = "tokio")]
+    NoRuntime,
     /// The reply is no frame.
     Frame(FrameError),
 }
 
 impl Lane {
     pub(crate) fn new(request: OwnedFd, reply: OwnedFd) -> Self {
-        Self { request, reply, deframer: Deframer::new(Limits::DEFAULT), open: 0 }
+        Self {
+            #[cfg(feature = "tokio")]
+            watched: None,
+            request,
+            reply,
+            deframer: Deframer::new(Limits::DEFAULT),
+            open: 0,
+        }
     }
 
     /// Waits for a whole frame of the worker, where none is at hand.
-    pub(crate) fn read(&mut self, deadline: Option<Instant>) -> Result<(), LaneError> {
+    pub(crate) async fn read<W: Wait>(
+        &mut self,
+        deadline: Option<Instant>,
+    ) -> Result<(), LaneError> {
         while self.deframer.frame().map_err(LaneError::Frame)?.is_none() {
-            self.read_some(deadline)?;
+            W::read(self, deadline).await?;
         }
         Ok(())
     }
@@ -66,7 +83,7 @@ impl Lane {
     /// The next frame, where it has come meanwhile. Does not wait.
     pub(crate) fn drain(&mut self) -> Result<Option<Frame<'_>>, LaneError> {
         if self.deframer.frame().map_err(LaneError::Frame)?.is_none() {
-            match self.read_some(Some(Instant::now())) {
+            match thread::read(self, Some(Instant::now())) {
                 Ok(()) => {}
                 Err(LaneError::TimeoutAfter) => return Ok(None),
                 Err(error) => return Err(error),
@@ -90,8 +107,8 @@ impl Lane {
     }
 
     /// Writes a frame, after what is to be released before it.
-    pub(crate) fn write(
-        &self,
+    pub(crate) async fn write<W: Wait>(
+        &mut self,
         releases: &[u8],
         request: &[u8],
         deadline: Option<Instant>,
@@ -111,11 +128,7 @@ impl Lane {
                     releases = &releases[first..];
                     request = &request[count - first..];
                 }
-                Err(Errno::AGAIN) => {
-                    if !wait_for(&self.request, PollFlags::OUT, deadline)? {
-                        return Err(LaneError::TimeoutBefore);
-                    }
-                }
+                Err(Errno::AGAIN) => W::room(self, deadline).await?,
                 Err(Errno::INTR) => {}
                 Err(_) => return Err(LaneError::Lost),
             }
@@ -123,33 +136,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Reads once, as soon as there is something.
-    fn read_some(&mut self, deadline: Option<Instant>) -> Result<(), LaneError> {
-        if !wait_for(&self.reply, PollFlags::IN, deadline)? {
-            return Err(LaneError::TimeoutAfter);
-        }
-        let buffer = self.deframer.buffer();
-        match rustix::io::read(&self.reply, rustix::buffer::spare_capacity(buffer)) {
-            Ok(0) => Err(LaneError::Lost),
-            Ok(_) | Err(Errno::INTR | Errno::AGAIN) => Ok(()),
-            Err(_) => Err(LaneError::Lost),
-        }
-    }
-}
-
-/// Waits until an end is ready. False if the deadline passes first.
-fn wait_for(end: &OwnedFd, flags: PollFlags, deadline: Option<Instant>) -> Result<bool, LaneError> {
-    loop {
-        let left = deadline.map(|deadline| {
-            let left = deadline.saturating_duration_since(Instant::now());
-            // Longer than any program runs, and within what the kernel takes.
-            Timespec::try_from(left).unwrap_or(Timespec { tv_sec: i64::MAX / 4, tv_nsec: 0 })
-        });
-        match poll(&mut [PollFd::new(end, flags)], left.as_ref()) {
-            Ok(0) => return Ok(false),
-            Ok(_) => return Ok(true),
-            Err(Errno::INTR) => {}
-            Err(_) => return Err(LaneError::Lost),
-        }
+    /// The pipe, and where what it has belongs.
+    pub(super) fn incoming(&mut self) -> (&OwnedFd, &mut Vec<u8>) {
+        (&self.reply, self.deframer.buffer())
     }
 }

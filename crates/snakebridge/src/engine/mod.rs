@@ -20,6 +20,7 @@ pub(crate) mod results;
 pub(crate) mod sessions;
 mod spawn;
 pub(crate) mod supervisor;
+pub(crate) mod waiting;
 
 use std::ffi::OsString;
 use std::fmt;

@@ -5,10 +5,14 @@
 //! decisions are those of `snakebridge-pool`.
 
 mod readiness;
+#[cfg(feature = "tokio")]
+mod task;
+mod waiting;
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use snakebridge_pool::{
@@ -21,6 +25,9 @@ use super::loss::{Loss, ref_lost};
 use super::sessions::SessionState;
 use super::{Command, PythonInfo, WorkerId, closed, platform};
 use crate::error::{Error, ErrorKind, Result, Retry};
+#[cfg(feature = "tokio")]
+pub(crate) use task::Lease;
+use waiting::Waiter;
 
 /// What a call asks for.
 #[derive(Clone, Debug)]
@@ -64,6 +71,10 @@ struct State {
     scheduler: Scheduler<Error>,
     places: Vec<Place>,
     waiters: HashMap<Ticket, Waiter>,
+    /// Tasks to wake once the lock is free, because whatever they are woken by may be a user's.
+    wakers: Vec<Waker>,
+    /// Tasks that want to know how a worker ended.
+    loss_wakers: Vec<Waker>,
     /// What the supervisor has to do.
     commands: Vec<Command>,
     pythons: Vec<Option<PythonInfo>>,
@@ -83,14 +94,6 @@ struct Place {
     losses: VecDeque<(u32, Arc<Loss>)>,
 }
 
-#[derive(Debug)]
-struct Waiter {
-    woken: Arc<Condvar>,
-    /// It is enough for it that a worker of this pool starts.
-    watches: Option<PoolId>,
-    outcome: Option<Result<Grant>>,
-}
-
 /// How many past lives of a place are remembered, for refs that come back late.
 const REMEMBERED_LOSSES: usize = 16;
 
@@ -102,6 +105,8 @@ impl Placement {
             scheduler: Scheduler::new(pools),
             places: (0..places).map(|_| Place::default()).collect(),
             waiters: HashMap::new(),
+            wakers: Vec::new(),
+            loss_wakers: Vec::new(),
             commands: Vec::new(),
             looks_at: None,
             closed: false,
@@ -111,47 +116,6 @@ impl Placement {
     }
 
     // For callers.
-
-    /// Gives a lane at once if one is free, else waits for one.
-    pub(crate) fn lease(&self, want: &Want<'_>) -> Result<Grant> {
-        let mut state = self.lock();
-        match state.request(want) {
-            Outcome::Granted(worker) => state.grant(worker),
-            Outcome::Refused(refusal) => Err(state.refusal(refusal)),
-            Outcome::Queued(ticket) => {
-                let woken = Arc::new(Condvar::new());
-                let waiter = Waiter { woken: Arc::clone(&woken), watches: None, outcome: None };
-                state.waiters.insert(ticket, waiter);
-                // Waiting may have been what starts another worker.
-                self.done(state);
-                self.wait(ticket, &woken, want)
-            }
-        }
-    }
-
-    fn wait(&self, ticket: Ticket, woken: &Condvar, want: &Want<'_>) -> Result<Grant> {
-        let patience = want.queue_limit.and_then(|limit| Instant::now().checked_add(limit));
-        let deadline = want.deadline.into_iter().chain(patience).min();
-        let mut state = self.lock();
-        loop {
-            if state.waiters.get(&ticket).is_some_and(|waiter| waiter.outcome.is_some()) {
-                let outcome = state.waiters.remove(&ticket).and_then(|waiter| waiter.outcome);
-                return outcome.unwrap_or_else(|| Err(closed()));
-            }
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
-                state.waiters.remove(&ticket);
-                state.scheduler.cancel(ticket);
-                return Err(state.waited_too_long(want));
-            }
-            state = match left {
-                Some(left) => {
-                    woken.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => woken.wait(state).unwrap_or_else(PoisonError::into_inner),
-            };
-        }
-    }
 
     /// Takes back a lane whose call has ended, and has made this many new refs.
     pub(crate) fn give_back(&self, worker: WorkerKey, lane: Box<Lane>, made: u64) {
@@ -264,17 +228,6 @@ impl Placement {
         }
     }
 
-    /// How a worker ended; waits a while for the supervisor to find out.
-    pub(crate) fn loss_of(&self, worker: WorkerKey, limit: Duration) -> Option<Arc<Loss>> {
-        let state = self.lock();
-        let unknown = |state: &mut State| !state.closed && state.scheduler.is_alive(worker);
-        let (state, _) = self
-            .lost
-            .wait_timeout_while(state, limit, unknown)
-            .unwrap_or_else(PoisonError::into_inner);
-        state.known_loss(worker)
-    }
-
     /// Which Python the workers of a pool run on, once one has started.
     pub(crate) fn python(&self, pool: PoolId) -> Option<PythonInfo> {
         self.lock().pythons[usize::from(pool.0)].clone()
@@ -312,8 +265,7 @@ impl Placement {
         }
         state.place(worker).lane = Some(lane);
         state.scheduler.worker_started(Instant::now(), worker);
-        let watching = state.waiters.values().filter(|waiter| waiter.watches == Some(pool));
-        watching.for_each(|waiter| waiter.woken.notify_one());
+        state.wake_watching(pool);
         self.done(state);
     }
 
@@ -345,6 +297,7 @@ impl Placement {
         place.releases = Vec::new();
         state.scheduler.worker_ended(worker);
         self.lost.notify_all();
+        state.wake_for_loss();
         self.done(state);
     }
 
@@ -385,6 +338,7 @@ impl Placement {
         state.scheduler.close(Instant::now());
         state.commands.push(Command::Shutdown);
         self.lost.notify_all();
+        state.wake_for_loss();
         self.done(state);
     }
 
@@ -411,7 +365,9 @@ impl Placement {
     fn done(&self, mut state: MutexGuard<'_, State>) {
         state.act();
         let wanted = !state.commands.is_empty() || state.is_due_earlier();
+        let wakers = std::mem::take(&mut state.wakers);
         drop(state);
+        wakers.into_iter().for_each(Waker::wake);
         if wanted {
             platform::ring(&self.bell);
         }
@@ -471,7 +427,7 @@ impl State {
     fn answer(&mut self, ticket: Ticket, outcome: Result<Grant>) {
         if let Some(waiter) = self.waiters.get_mut(&ticket) {
             waiter.outcome = Some(outcome);
-            waiter.woken.notify_one();
+            self.wake(ticket);
         }
     }
 

@@ -21,6 +21,7 @@ use super::{Answer, LaneState};
 use crate::callback::{Bound, CallbackError, Function, Returned};
 use crate::engine::lane::LaneError;
 use crate::engine::sessions::SessionState;
+use crate::engine::waiting::Wait;
 use crate::error::{Error, Result};
 use crate::refs::Ref;
 use crate::scope;
@@ -33,12 +34,12 @@ struct Job {
 
 impl Answer {
     /// Carries out what the worker wants before it replies, and reads its next frame.
-    pub(super) fn converse(&mut self) -> Result<()> {
+    pub(super) async fn converse<W: Wait>(&mut self) -> Result<()> {
         match self.reply()?.header.kind {
             Kind::CallbacksDropped => self.note_dropped()?,
-            _ => self.call_back()?,
+            _ => self.call_back::<W>().await?,
         }
-        self.receive()
+        self.receive::<W>().await
     }
 
     fn note_dropped(&mut self) -> Result<()> {
@@ -51,11 +52,11 @@ impl Answer {
         Ok(())
     }
 
-    fn call_back(&mut self) -> Result<()> {
-        let bound = self.bind()?;
+    async fn call_back<W: Wait>(&mut self) -> Result<()> {
+        let bound = self.bind::<W>().await?;
         self.advance();
         let outcome = match bound {
-            Ok(job) => self.run_callback(job)?,
+            Ok(job) => self.run_callback::<W>(job).await?,
             Err(error) => Err(error),
         };
         if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
@@ -65,12 +66,12 @@ impl Answer {
         // The refs in the answer are not dropped, and so not released, before it is sent.
         let answer = outcome.unwrap_or_else(|error| Returned::from_frame(error_frame(&error)));
         let releases = self.releases_ahead();
-        self.write(&releases, &answer.frame)
+        self.write::<W>(&releases, &answer.frame).await
     }
 
     /// Reads the arguments of a callback. The outer error ends the call, the inner one is an
     /// exception in Python.
-    fn bind(&mut self) -> Result<Result<Job, CallbackError>> {
+    async fn bind<W: Wait>(&mut self) -> Result<Result<Job, CallbackError>> {
         let frame = self.reply()?;
         let Some((id, body)) = frame.body.split_first_chunk::<8>() else {
             return Err(self.broken("a callback without an id"));
@@ -84,7 +85,7 @@ impl Answer {
         };
         let bound = match self.bind_arguments(&function, &session, body) {
             Err(error) if matches!(error.kind(), DecodeErrorKind::Careful(_)) => {
-                self.ask_for_arguments()?;
+                self.ask_for_arguments::<W>().await?;
                 self.bind_arguments(&function, &session, self.reply()?.body)
             }
             bound => bound,
@@ -116,12 +117,12 @@ impl Answer {
     }
 
     /// Has the worker encode the arguments once more, with care.
-    fn ask_for_arguments(&mut self) -> Result<()> {
+    async fn ask_for_arguments<W: Wait>(&mut self) -> Result<()> {
         self.advance();
         let header = Header { kind: Kind::Again, flags: 0, session: 0, len: 0 };
         self.opened(1);
-        self.write(&[], &header.to_bytes())?;
-        self.receive()?;
+        self.write::<W>(&[], &header.to_bytes()).await?;
+        self.receive::<W>().await?;
         self.opened(-1);
         match self.reply()?.header.kind {
             Kind::Value => Ok(()),
@@ -130,8 +131,10 @@ impl Answer {
     }
 
     /// Runs the function of the program, while the lane is there for calls from inside of it.
-    fn run_callback(&mut self, job: Job) -> Result<Result<Returned, CallbackError>> {
-        let Some(lane) = self.lane.take() else { return Err(self.failed(LaneError::Lost)) };
+    async fn run_callback<W: Wait>(&mut self, job: Job) -> Result<Result<Returned, CallbackError>> {
+        let Some(lane) = self.lane.take() else {
+            return Err(self.failed::<W>(LaneError::Lost).await);
+        };
         let conversation = Arc::clone(self.conversation.get_or_insert_with(|| {
             if let Some(deadline) = self.deadline {
                 // Nothing can stop the function. The worker at least is not to wait for ever.
@@ -148,7 +151,7 @@ impl Answer {
                 self.lane = Some(lane);
                 return Err(self.given_up_inside());
             }
-            Left::Lost => return Err(self.failed(LaneError::Lost)),
+            Left::Lost => return Err(self.failed::<W>(LaneError::Lost).await),
         }
         Ok(outcome
             .unwrap_or_else(|panic| Err(panicked(&*panic)))
@@ -193,11 +196,28 @@ impl Answer {
 
     /// The time was over when the function came back.
     fn late(&mut self) -> Error {
+        self.answer_with_stop();
+        self.timed_out("no answer")
+    }
+
+    /// Takes the lane back from a callback that is dropped before it has come back.
+    pub(super) fn stop_callback(&mut self) {
+        let Some(conversation) = &self.conversation else { return };
+        match conversation.close() {
+            Left::Free(lane) => {
+                self.lane = Some(lane);
+                self.answer_with_stop();
+            }
+            Left::Running(lane) => self.lane = Some(lane),
+            Left::Lost => {}
+        }
+    }
+
+    fn answer_with_stop(&mut self) {
         let sent = self.lane.as_ref().map(|lane| lane.write_at_once(&stop_frame()));
         if !matches!(sent, Some(Ok(true))) {
             self.state = LaneState::Damaged;
         }
-        self.timed_out("no answer")
     }
 
     /// A call from inside of the function was given up, and the worker still runs it.

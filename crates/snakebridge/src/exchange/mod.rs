@@ -19,6 +19,7 @@ use crate::engine::loss::Loss;
 use crate::engine::placement::Grant;
 use crate::engine::results::Lookup;
 use crate::engine::sessions::SessionState;
+use crate::engine::waiting::Wait;
 use crate::engine::{Engine, WorkerId, supervisor};
 use crate::error::{Error, ErrorKind, PythonError, Result};
 use crate::options::CallOptions;
@@ -28,19 +29,19 @@ pub(crate) use callbacks::{read_dropped, stop_frame};
 use nested::Conversation;
 
 /// Sends the request and waits for its reply.
-pub(crate) fn run(call: &mut RawCall, plan: &Plan) -> Result<Answer> {
+pub(crate) async fn run<W: Wait>(call: &mut RawCall, plan: &Plan) -> Result<Answer> {
     let engine = Arc::clone(call.home.engine()?);
     let mut answer = match nested::lane_for(&engine, plan.session.pool, plan.pinned) {
         Some((around, lane)) => Answer::nested(around, lane, plan, &call.home.defaults),
         None => {
-            let grant = engine.shared.placement.lease(&plan.want())?;
+            let grant = W::lease(&engine.shared.placement, &plan.want()).await?;
             Answer::new(engine, grant, plan, &call.home.defaults)
         }
     };
     for callback in &call.noted.callbacks {
         answer.engine.shared.callbacks.sent(answer.worker, callback.id());
     }
-    answer.send(&call.frame)?;
+    answer.send::<W>(&call.frame).await?;
     match answer.reply()?.header.kind {
         Kind::Value | Kind::Ref => Ok(answer),
         Kind::Error => Err(answer.raised()),
@@ -83,6 +84,8 @@ pub(crate) struct Answer {
 enum LaneState {
     /// Nothing was written yet, or the reply was read.
     Quiet,
+    /// A part of a frame was written, perhaps.
+    Writing,
     /// A reply is on its way.
     Waiting,
     /// What is in the pipes is not known.
@@ -137,15 +140,13 @@ impl Answer {
     }
 
     /// Reads the reply into a Rust type.
-    pub(crate) fn decode<R: DeserializeOwned>(&mut self) -> Result<R> {
+    pub(crate) async fn decode<R: DeserializeOwned, W: Wait>(&mut self) -> Result<R> {
         match self.decode_reply() {
-            Ok(value) => Ok(value),
-            Err(error) if matches!(error.kind(), DecodeErrorKind::Careful(_)) => {
-                self.ask_again()?;
-                self.decode_reply().map_err(|error| self.decode_error(&error))
-            }
-            Err(error) => Err(self.decode_error(&error)),
+            Err(error) if matches!(error.kind(), DecodeErrorKind::Careful(_)) => {}
+            decoded => return decoded.map_err(|error| self.decode_error(&error)),
         }
+        self.ask_again::<W>().await?;
+        self.decode_reply().map_err(|error| self.decode_error(&error))
     }
 
     /// Keeps the result that was read, if it is a value without refs.
@@ -198,43 +199,50 @@ impl Answer {
     }
 
     /// Has the worker encode the result once more, with care.
-    fn ask_again(&mut self) -> Result<()> {
+    async fn ask_again<W: Wait>(&mut self) -> Result<()> {
         if let Some(lane) = &mut self.lane {
             lane.finish();
         }
         let header = Header { kind: Kind::Again, flags: 0, session: self.session.number, len: 0 };
         let frame: [u8; HEADER_LEN] = header.to_bytes();
-        self.send(&frame)
+        self.send::<W>(&frame).await
     }
 
-    fn send(&mut self, frame: &[u8]) -> Result<()> {
+    async fn send<W: Wait>(&mut self, frame: &[u8]) -> Result<()> {
         let releases = match std::mem::take(&mut self.releases) {
             pairs if pairs.is_empty() => Vec::new(),
             pairs => supervisor::release_frame(&pairs),
         };
         self.opened(1);
-        self.write(&releases, frame)?;
-        self.receive()?;
+        self.write::<W>(&releases, frame).await?;
+        self.receive::<W>().await?;
         while matches!(self.reply()?.header.kind, Kind::Callback | Kind::CallbacksDropped) {
-            self.converse()?;
+            self.converse::<W>().await?;
         }
         self.opened(-1);
         self.state = LaneState::Quiet;
         Ok(())
     }
 
-    fn write(&mut self, releases: &[u8], frame: &[u8]) -> Result<()> {
+    async fn write<W: Wait>(&mut self, releases: &[u8], frame: &[u8]) -> Result<()> {
         let Some(lane) = &mut self.lane else { return Err(self.protocol("no lane")) };
-        self.state = LaneState::Waiting;
-        let written = lane.write(releases, frame, self.deadline);
-        written.map_err(|error| self.failed(error))
+        self.state = LaneState::Writing;
+        match lane.write::<W>(releases, frame, self.deadline).await {
+            Ok(()) => {
+                self.state = LaneState::Waiting;
+                Ok(())
+            }
+            Err(error) => Err(self.failed::<W>(error).await),
+        }
     }
 
     /// Waits for the next frame of the worker.
-    fn receive(&mut self) -> Result<()> {
+    async fn receive<W: Wait>(&mut self) -> Result<()> {
         let Some(lane) = &mut self.lane else { return Err(self.protocol("no lane")) };
-        let received = lane.read(self.deadline);
-        received.map_err(|error| self.failed(error))
+        match lane.read::<W>(self.deadline).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.failed::<W>(error).await),
+        }
     }
 
     fn advance(&mut self) {
@@ -266,7 +274,7 @@ impl Answer {
         reply.ok_or_else(|| self.protocol("no reply"))
     }
 
-    fn failed(&mut self, error: LaneError) -> Error {
+    async fn failed<W: Wait>(&mut self, error: LaneError) -> Error {
         match error {
             LaneError::TimeoutAfter => self.timed_out("no answer"),
             LaneError::TimeoutBefore => {
@@ -275,6 +283,11 @@ impl Answer {
                 let message = format!("the worker did not take the request within {limit:?}");
                 Error::new(ErrorKind::Timeout, message).with_worker(WorkerId(self.worker.slot))
             }
+            #[cfg(feature = "tokio")]
+            LaneError::NoRuntime => {
+                let message = "the tokio runtime of the call was shut down, or left by the call";
+                Error::new(ErrorKind::Misuse, message)
+            }
             LaneError::Frame(error) => {
                 self.state = LaneState::Damaged;
                 self.protocol(&error.to_string())
@@ -282,7 +295,7 @@ impl Answer {
             LaneError::Lost => {
                 self.lane = None;
                 self.engine.shared.placement.give_back_damaged(self.worker);
-                let loss = self.engine.shared.placement.loss_of(self.worker, LOSS_LIMIT);
+                let loss = W::loss_of(&self.engine.shared.placement, self.worker, LOSS_LIMIT).await;
                 worker_lost(self.worker, loss.as_deref())
             }
         }
@@ -364,6 +377,7 @@ impl Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
+        self.stop_callback();
         let Some(mut lane) = self.lane.take() else { return };
         let (placement, worker) = (&self.engine.shared.placement, self.worker);
         if self.made.get() > 0 && self.session.is_closed() {
@@ -381,7 +395,9 @@ impl Drop for Answer {
                 placement.give_back_running(worker, session, lane, made);
             }
             // The call around it finds the lane gone.
-            (LaneState::Quiet | LaneState::Damaged, _) => placement.give_back_damaged(worker),
+            (LaneState::Quiet | LaneState::Writing | LaneState::Damaged, _) => {
+                placement.give_back_damaged(worker)
+            }
         }
     }
 }

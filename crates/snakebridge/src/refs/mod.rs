@@ -16,7 +16,8 @@ use snakebridge_wire::{Kind, token};
 
 use crate::args::IntoArgs;
 use crate::bridge::Home;
-use crate::call::{Call, Draft};
+use crate::call::Call;
+use crate::draft::Draft;
 use crate::engine::sessions::SessionState;
 use crate::engine::{Engine, WorkerId};
 use crate::error::{Error, ErrorKind, Result};

@@ -4,7 +4,8 @@ use std::sync::{Arc, Condvar, PoisonError};
 
 use snakebridge_pool::{Outcome, PoolId, Ticket, WorkerStage};
 
-use super::{Placement, Waiter, Want};
+use super::waiting::{Waiter, Wake};
+use super::{Placement, Want};
 use crate::error::Result;
 
 impl Placement {
@@ -25,9 +26,9 @@ impl Placement {
             Outcome::Refused(refusal) => Err(state.refusal(refusal)),
             Outcome::Queued(ticket) => {
                 let woken = Arc::new(Condvar::new());
+                let wake = Wake::Thread(Arc::clone(&woken));
                 let watches = Some(want.session.pool);
-                let waiter = Waiter { woken: Arc::clone(&woken), watches, outcome: None };
-                state.waiters.insert(ticket, waiter);
+                state.waiters.insert(ticket, Waiter { wake, watches, outcome: None });
                 self.done(state);
                 self.watch_start(ticket, &woken, want)
             }
@@ -49,17 +50,10 @@ impl Placement {
     fn watch_start(&self, ticket: Ticket, woken: &Condvar, want: &Want<'_>) -> Result<()> {
         let mut state = self.lock();
         loop {
-            if state.waiters.get(&ticket).is_some_and(|waiter| waiter.outcome.is_some()) {
-                let outcome = state.waiters.remove(&ticket).and_then(|waiter| waiter.outcome);
+            if let Some(outcome) = state.take_outcome(ticket) {
                 drop(state);
-                return match outcome {
-                    Some(Ok(grant)) => {
-                        self.give_back_unused(grant);
-                        Ok(())
-                    }
-                    Some(Err(error)) => Err(error),
-                    None => Err(super::closed()),
-                };
+                self.give_back_unused(outcome?);
+                return Ok(());
             }
             // The worker that has started may have a call already, perhaps a long one.
             if state.scheduler.has_started_one(want.session.pool) {

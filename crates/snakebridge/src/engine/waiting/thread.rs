@@ -1,0 +1,72 @@
+//! Waiting with the thread that makes the call.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use snakebridge_pool::WorkerKey;
+
+use super::{Thread, Wait};
+use crate::engine::lane::{Lane, LaneError};
+use crate::engine::loss::Loss;
+use crate::engine::placement::{Grant, Placement, Want};
+use crate::error::Result;
+
+impl Wait for Thread {
+    async fn lease(placement: &Placement, want: &Want<'_>) -> Result<Grant> {
+        #[cfg(feature = "tokio")]
+        super::task::refuse_to_block()?;
+        placement.lease(want)
+    }
+
+    async fn read(lane: &mut Lane, deadline: Option<Instant>) -> Result<(), LaneError> {
+        read(lane, deadline)
+    }
+
+    async fn room(lane: &mut Lane, deadline: Option<Instant>) -> Result<(), LaneError> {
+        match wait_for(&lane.request, PollFlags::OUT, deadline)? {
+            true => Ok(()),
+            false => Err(LaneError::TimeoutBefore),
+        }
+    }
+
+    async fn loss_of(
+        placement: &Placement,
+        worker: WorkerKey,
+        limit: Duration,
+    ) -> Option<Arc<Loss>> {
+        placement.loss_of(worker, limit)
+    }
+}
+
+/// Reads once, as soon as there is something.
+pub(crate) fn read(lane: &mut Lane, deadline: Option<Instant>) -> Result<(), LaneError> {
+    if !wait_for(&lane.reply, PollFlags::IN, deadline)? {
+        return Err(LaneError::TimeoutAfter);
+    }
+    let (reply, buffer) = lane.incoming();
+    match rustix::io::read(reply, rustix::buffer::spare_capacity(buffer)) {
+        Ok(0) => Err(LaneError::Lost),
+        Ok(_) | Err(Errno::INTR | Errno::AGAIN) => Ok(()),
+        Err(_) => Err(LaneError::Lost),
+    }
+}
+
+/// Waits until an end is ready. False if the deadline passes first.
+fn wait_for(end: &OwnedFd, flags: PollFlags, deadline: Option<Instant>) -> Result<bool, LaneError> {
+    loop {
+        let left = deadline.map(|deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            // Longer than any program runs, and within what the kernel takes.
+            Timespec::try_from(left).unwrap_or(Timespec { tv_sec: i64::MAX / 4, tv_nsec: 0 })
+        });
+        match poll(&mut [PollFd::new(end, flags)], left.as_ref()) {
+            Ok(0) => return Ok(false),
+            Ok(_) => return Ok(true),
+            Err(Errno::INTR) => {}
+            Err(_) => return Err(LaneError::Lost),
+        }
+    }
+}
