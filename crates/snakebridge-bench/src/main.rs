@@ -24,8 +24,10 @@ mod floors;
 mod memory;
 mod records;
 mod report;
+mod scale;
 mod start;
 mod stats;
+mod stops;
 mod threads;
 
 use std::path::PathBuf;
@@ -82,6 +84,10 @@ enum Group {
     Memory,
     /// Eight threads, two workers
     Threads,
+    /// Many sessions, many refs
+    Scale,
+    /// How long it takes to stop Python, and to go on after a loss
+    Stops,
 }
 
 /// What all measurements need to know.
@@ -167,6 +173,8 @@ fn measure(options: &Options) -> Result<Report> {
         (Group::Start, start::run),
         (Group::Memory, memory::run),
         (Group::Threads, threads::run),
+        (Group::Scale, scale::run),
+        (Group::Stops, stops::run),
     ] {
         if options.only.is_empty() || options.only.contains(&group) {
             run(&setup, &mut report)?;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::time::Duration;
 
 /// Memory of a process that is in RAM, in KiB.
 ///
@@ -17,6 +18,19 @@ pub fn rss_kb(pid: u32) -> io::Result<u64> {
 /// As for [`rss_kb`]; also where the file may not be read.
 pub fn pss_kb(pid: u32) -> io::Result<u64> {
     field(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
+}
+
+/// How long a process has run on a core so far: its main thread.
+///
+/// # Errors
+/// The process is gone, or the system has no `/proc`.
+pub fn cpu_time(pid: u32) -> io::Result<Duration> {
+    // The first number is that, in nanoseconds; see sched-stats in the documentation of Linux.
+    let path = format!("/proc/{pid}/schedstat");
+    let text = fs::read_to_string(&path)?;
+    let time = text.split_whitespace().next().and_then(|number| number.parse().ok());
+    let time = time.ok_or_else(|| io::Error::other(format!("no time in {path}")))?;
+    Ok(Duration::from_nanos(time))
 }
 
 /// Number of descriptors that this process has open, the one that counts them included.

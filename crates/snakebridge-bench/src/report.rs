@@ -14,8 +14,13 @@ pub(crate) struct Report {
 struct Figure {
     name: String,
     value: Value,
-    /// The value that it must not exceed.
-    bar: Option<f64>,
+    bar: Option<Bar>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Bar {
+    AtMost(f64),
+    AtLeast(f64),
 }
 
 impl Report {
@@ -26,7 +31,12 @@ impl Report {
 
     /// Adds a number that must not exceed a bar.
     pub(crate) fn barred(&mut self, name: impl Into<String>, value: f64, bar: f64) {
-        self.add(name.into(), rounded(value), Some(bar));
+        self.add(name.into(), rounded(value), Some(Bar::AtMost(bar)));
+    }
+
+    /// Adds a number that a bar must not exceed.
+    pub(crate) fn at_least(&mut self, name: impl Into<String>, value: f64, bar: f64) {
+        self.add(name.into(), rounded(value), Some(Bar::AtLeast(bar)));
     }
 
     /// Adds anything else.
@@ -39,7 +49,7 @@ impl Report {
         let figures = self.figures.iter();
         let bars: Map<String, Value> = figures
             .clone()
-            .filter_map(|figure| Some((figure.name.clone(), rounded(figure.bar?))))
+            .filter_map(|figure| Some((figure.name.clone(), rounded(figure.bar?.value()))))
             .collect();
         let mut out: Map<String, Value> =
             figures.map(|figure| (figure.name.clone(), figure.value.clone())).collect();
@@ -52,16 +62,27 @@ impl Report {
         self.figures.iter().all(|figure| figure.is_ok() != Some(false))
     }
 
-    fn add(&mut self, name: String, value: Value, bar: Option<f64>) {
+    fn add(&mut self, name: String, value: Value, bar: Option<Bar>) {
         self.figures.push(Figure { name, value, bar });
     }
 }
 
 impl Figure {
-    /// Whether the bar is held, where there is one. A figure that is no number is over it.
+    /// Whether the bar is held, where there is one. A figure that is no number does not hold it.
     fn is_ok(&self) -> Option<bool> {
         let bar = self.bar?;
-        Some(self.value.as_f64().is_some_and(|value| value <= bar))
+        Some(self.value.as_f64().is_some_and(|value| match bar {
+            Bar::AtMost(bar) => value <= bar,
+            Bar::AtLeast(bar) => value >= bar,
+        }))
+    }
+}
+
+impl Bar {
+    fn value(self) -> f64 {
+        match self {
+            Self::AtMost(bar) | Self::AtLeast(bar) => bar,
+        }
     }
 }
 
@@ -76,8 +97,9 @@ impl fmt::Display for Report {
             };
             write!(f, "{:width$}  {value:>12}", figure.name)?;
             if let (Some(bar), Some(ok)) = (figure.bar, figure.is_ok()) {
-                let verdict = if ok { "ok" } else { "over" };
-                write!(f, "  bar {bar:>5}  {verdict}")?;
+                let verdict = if ok { "ok" } else { "missed" };
+                let word = if matches!(bar, Bar::AtMost(_)) { "<=" } else { ">=" };
+                write!(f, "  bar {word} {:<9}  {verdict}", bar.value())?;
             }
             writeln!(f)?;
         }
