@@ -145,3 +145,58 @@ fn a_watched_call_that_comes_back_is_watched_no_more() {
     assert_eq!(bench.scheduler.poll_timeout(), None);
     bench.call(0);
 }
+
+#[test]
+fn a_spare_worker_that_was_held_ends_when_it_is_held_no_more() {
+    let config = PoolConfig { min: 0, max: 1, idle_limit: SECOND, ..PoolConfig::default() };
+    let mut scheduler = Scheduler::<&str>::new(vec![config]);
+    let session = scheduler.open_session();
+    let (pool, affinity) = (PoolId(0), Affinity::Hint);
+    let want = Want { pool, session, pinned: None, affinity, until: None };
+    assert!(matches!(scheduler.request(want), Outcome::Queued(_)));
+    let Some(Action::Start(worker)) = scheduler.poll_action() else { panic!("no start") };
+    #[expect(clippy::disallowed_methods, reason = "only the start of a made-up clock")]
+    let now = Instant::now();
+    scheduler.worker_started(now, worker);
+    assert!(matches!(scheduler.poll_action(), Some(Action::Grant(..))));
+    scheduler.give_back(now, worker, Returned::Clean, 1);
+    // Its time has come, but there is an object in it.
+    scheduler.handle_timeout(now + 2 * SECOND);
+    assert_eq!(scheduler.poll_action(), None);
+    scheduler.released(now + 3 * SECOND, worker, 1);
+    assert_eq!(scheduler.poll_action(), Some(Action::End(worker)));
+}
+
+#[test]
+fn a_worker_that_is_held_no_more_before_its_time_stays_until_then() {
+    let config = PoolConfig { min: 0, max: 1, idle_limit: SECOND, ..PoolConfig::default() };
+    let mut scheduler = Scheduler::<&str>::new(vec![config]);
+    let session = scheduler.open_session();
+    let (pool, affinity) = (PoolId(0), Affinity::Hint);
+    let want = Want { pool, session, pinned: None, affinity, until: None };
+    assert!(matches!(scheduler.request(want), Outcome::Queued(_)));
+    let Some(Action::Start(worker)) = scheduler.poll_action() else { panic!("no start") };
+    #[expect(clippy::disallowed_methods, reason = "only the start of a made-up clock")]
+    let now = Instant::now();
+    scheduler.worker_started(now, worker);
+    scheduler.give_back(now, worker, Returned::Clean, 1);
+    assert!(matches!(scheduler.poll_action(), Some(Action::Grant(..))));
+    scheduler.released(now + SECOND / 2, worker, 1);
+    assert_eq!(scheduler.poll_action(), None);
+    scheduler.handle_timeout(now + 2 * SECOND);
+    assert_eq!(scheduler.poll_action(), Some(Action::End(worker)));
+}
+
+#[test]
+fn calls_that_have_left_the_queue_start_no_worker() {
+    let config = PoolConfig { min: 0, max: 2, ..PoolConfig::default() };
+    let mut scheduler = Scheduler::<&str>::new(vec![config]);
+    let session = scheduler.open_session();
+    let (pool, affinity) = (PoolId(0), Affinity::Hint);
+    let want = Want { pool, session, pinned: None, affinity, until: None };
+    let Outcome::Queued(ticket) = scheduler.request(want) else { panic!("not queued") };
+    let Some(Action::Start(worker)) = scheduler.poll_action() else { panic!("no start") };
+    scheduler.cancel(ticket);
+    scheduler.worker_ended(worker);
+    assert_eq!(scheduler.poll_action(), None, "nobody waits for a worker");
+}

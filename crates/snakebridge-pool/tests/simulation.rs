@@ -65,6 +65,8 @@ struct World {
     /// Refs that calls made: by worker.
     refs: Vec<WorkerKey>,
     sessions: Vec<(PoolId, SessionKey)>,
+    /// When sessions are to be looked at.
+    due: BTreeMap<SessionKey, Instant>,
     answered: BTreeSet<u32>,
     faults: bool,
 }
@@ -95,6 +97,7 @@ impl World {
             alive: BTreeSet::new(),
             refs: Vec::new(),
             sessions,
+            due: BTreeMap::new(),
             answered: BTreeSet::new(),
             faults,
         };
@@ -133,6 +136,8 @@ impl World {
         }
         assert_eq!(self.answered.len(), CALLS as usize, "every call has ended");
         assert!(self.waiting.is_empty() && self.holding.is_empty());
+        // A timer that is forgotten would leave a session open for ever.
+        assert!(self.due.values().all(|at| *at > self.now), "a session was not looked at");
         self.close();
     }
 
@@ -214,6 +219,12 @@ impl World {
         let until = self.dice.chance(70).then(|| self.now + self.dice.millis(500));
         let want = Want { pool, session, pinned, affinity, until };
         self.wants.insert(call, want);
+        if self.dice.chance(20) {
+            // Its refs have a time to live; what was said last counts.
+            let at = self.now + self.dice.millis(300);
+            self.due.insert(session, at);
+            self.scheduler.look_at_session(session, at);
+        }
         match self.scheduler.request(want) {
             Outcome::Granted(worker) => {
                 assert!(pinned.is_none_or(|pinned| pinned == worker), "not the worker of the refs");
@@ -243,6 +254,8 @@ impl World {
         match want.pinned {
             Some(pinned) => assert_eq!(pinned, worker, "not the worker of the refs"),
             None if want.affinity == Affinity::Hint => {}
+            // A call that waits is served though its session is closed meanwhile.
+            None if !self.sessions.iter().any(|(_, open)| *open == want.session) => {}
             None => {
                 let home = self.scheduler.home_of(want.session);
                 assert_eq!(home, Some(worker), "not the worker of the session");
@@ -324,8 +337,23 @@ impl World {
                     Some(call) => self.answer(call),
                     None => panic!("refused a call that had given up"),
                 },
+                Action::SessionDue(session) => {
+                    let at = self.due.remove(&session);
+                    assert!(at.is_some_and(|at| at <= self.now), "looked at too early");
+                    if self.dice.chance(20) {
+                        self.replace_session(session);
+                    }
+                }
                 other => panic!("unknown action {other:?}"),
             }
+        }
+    }
+
+    /// Nobody has used a session for too long: it is closed, and others come.
+    fn replace_session(&mut self, session: SessionKey) {
+        self.scheduler.close_session(session);
+        if let Some(entry) = self.sessions.iter_mut().find(|entry| entry.1 == session) {
+            entry.1 = self.scheduler.open_session();
         }
     }
 

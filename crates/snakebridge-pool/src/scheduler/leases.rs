@@ -98,6 +98,9 @@ pub(super) struct Waiter {
     until: Option<Instant>,
 }
 
+/// How many calls that have left it a queue may hold besides twice those that wait.
+const MOST_LEFT: usize = 64;
+
 impl<E: Clone> Scheduler<E> {
     /// Asks for a worker.
     pub fn request(&mut self, want: Want) -> Outcome<E> {
@@ -203,7 +206,21 @@ impl<E: Clone> Scheduler<E> {
 
     /// Takes a call out of the queue. A worker that it was granted meanwhile has to be given back.
     pub fn cancel(&mut self, ticket: Ticket) {
-        self.forget(ticket);
+        if let Some(waiter) = self.forget(ticket) {
+            self.tidy(&waiter);
+        }
+    }
+
+    /// Takes calls that have left it out of a queue, where those make up most of it.
+    fn tidy(&mut self, left: &Waiter) {
+        let pool = &mut self.pools[usize::from(left.pool.0)];
+        let queue = match left.needs {
+            Some(worker) => &mut self.slots[worker.slot as usize].queue,
+            None => &mut pool.queue,
+        };
+        if queue.len() > 2 * pool.waiting + MOST_LEFT {
+            queue.retain(|ticket| self.waiters.contains_key(ticket));
+        }
     }
 
     /// Kills a worker if the call that has it does not give it back within the grace time after its
@@ -273,8 +290,13 @@ impl<E: Clone> Scheduler<E> {
         }
         let slot = &mut self.slots[worker.slot as usize];
         slot.refs -= count as i64;
-        if slot.refs <= 0 && slot.is_draining() && slot.is_idle() {
+        if slot.refs > 0 || !slot.is_idle() {
+            return;
+        }
+        if slot.is_draining() {
             self.end(now, worker);
+        } else if slot.has_been_idle_too_long(now) {
+            self.idle_too_long(now, worker);
         }
     }
 
@@ -345,7 +367,10 @@ impl<E: Clone> Scheduler<E> {
     }
 
     pub(super) fn waited_too_long(&mut self, ticket: Ticket) {
-        self.refuse(ticket, Refusal::TimedOut);
+        if let Some(waiter) = self.forget(ticket) {
+            self.tidy(&waiter);
+            self.actions.push_back(Action::Refuse(ticket, Refusal::TimedOut));
+        }
     }
 
     /// The worker for which these calls waited has ended: those with refs are refused, the others

@@ -73,6 +73,10 @@ impl Slot {
         self.draining
     }
 
+    pub(super) fn has_been_idle_too_long(&self, now: Instant) -> bool {
+        self.idle_until.is_some_and(|until| until <= now)
+    }
+
     /// Refs to objects here keep it.
     pub(super) fn is_held(&self) -> bool {
         self.refs > 0 && !self.overdue
@@ -360,7 +364,8 @@ impl<E: Clone> Scheduler<E> {
     fn needs_worker(&self, pool: PoolId) -> bool {
         let entry = &self.pools[usize::from(pool.0)];
         let live = self.slots_of(pool).filter(|slot| self.slots[*slot as usize].is_live()).count();
-        live < entry.config.min as usize || !entry.queue.is_empty()
+        live < entry.config.min as usize
+            || entry.queue.iter().any(|ticket| self.waiters.contains_key(ticket))
     }
 
     fn is_at(&self, worker: WorkerKey, stage: WorkerStage) -> bool {
