@@ -105,6 +105,8 @@ pub enum Kind {
     /// On the control channel, worker to host: so many log records and warnings were not sent,
     /// `(count,)`.
     EventsDropped = 101,
+    /// Write the stacks of all threads to the descriptor that comes with this.
+    DumpStacks = 102,
 }
 
 impl Kind {
@@ -143,6 +145,7 @@ impl Kind {
             99 => Self::Log,
             100 => Self::Warning,
             101 => Self::EventsDropped,
+            102 => Self::DumpStacks,
             _ => return None,
         })
     }

@@ -17,7 +17,7 @@ use crate::callback::{self, Callback, CallbackError, CallbackFn};
 use crate::draft::Draft;
 use crate::engine::placement::Want;
 use crate::engine::sessions::{Held, SessionState, new_id};
-use crate::engine::{Engine, PythonInfo, Shared, closed};
+use crate::engine::{Engine, PythonInfo, Shared, WorkerId, closed};
 use crate::error::{Error, Result};
 use crate::options::CallOptions;
 use crate::session::SessionBuilder;
@@ -60,6 +60,9 @@ enum HomeSession {
     Automatic(Arc<AutoSession>),
     Fixed(Arc<SessionState>),
 }
+
+/// How long a worker may take to write down its stacks.
+const STACKS_LIMIT: Duration = Duration::from_secs(2);
 
 /// Within which a supervisor that works answers, on a machine that is busy.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
@@ -341,6 +344,27 @@ impl Bridge {
     /// ```
     pub fn is_alive(&self) -> bool {
         self.home.engine().is_ok_and(|engine| engine.answers_within(ANSWER_LIMIT))
+    }
+
+    /// What the threads of a worker are doing at this moment: their Python stacks, innermost call first,
+    /// in the format of Python's `faulthandler`. For finding out what a call is busy with; it goes on
+    /// undisturbed.
+    ///
+    /// ```
+    /// use snakebridge::Bridge;
+    ///
+    /// let py = Bridge::new()?;
+    /// py.ready()?;
+    /// let worker = py.status()?.pools[0].workers[0].id;
+    /// assert!(py.dump_stacks(worker)?.contains("most recent call first"));
+    /// # Ok::<(), snakebridge::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The worker has no process ([`ErrorKind::WorkerLost`](crate::ErrorKind)), or does not answer within two
+    /// seconds (`Timeout`), as where C code keeps the interpreter to itself.
+    pub fn dump_stacks(&self, worker: WorkerId) -> Result<String> {
+        self.home.engine()?.shared.dump_stacks(worker, STACKS_LIMIT)
     }
 
     /// What the pools and workers are doing at this moment.

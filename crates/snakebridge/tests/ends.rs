@@ -4,8 +4,6 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -93,48 +91,6 @@ fn exit_handlers_run_and_output_is_flushed() {
     py.exec("atexit", "register", (&touch,)).wait().unwrap();
     drop(py);
     assert!(mark.exists());
-}
-
-/// What the child of the next test is: a host with two workers. One is in a loop of Python, the
-/// other in C code that keeps the interpreter to itself.
-#[test]
-fn host_of_orphans() {
-    let Some(mark) = std::env::var_os("SNAKEBRIDGE_TEST_MARK") else { return };
-    let py = quiet().workers(2).build().unwrap();
-    let pids = common::meet(&py, 2);
-    println!("\nworkers {} {}", pids[0], pids[1]);
-    let (loops, sleeps) = ("while True: sum(range(9999))", "c.PyDLL(None).sleep(300)");
-    std::thread::scope(|scope| {
-        scope.spawn(|| py.exec("builtins", "exec", (loops,)).no_timeout().wait());
-        scope.spawn(|| {
-            // The worker has settled when it has been there for a while.
-            py.exec("time", "sleep", (0.5,)).wait().unwrap();
-            let code = format!("import ctypes as c; open({mark:?}, 'w'); {sleeps}");
-            py.exec("builtins", "exec", (code,)).no_timeout().wait()
-        });
-    });
-}
-
-#[test]
-fn workers_end_when_the_host_is_killed() {
-    let folder = tempfile::tempdir().unwrap();
-    let mark = folder.path().join("in C");
-    let me = std::env::current_exe().unwrap();
-    let mut host = Command::new(me)
-        .args(["--exact", "host_of_orphans", "--nocapture"])
-        .env("SNAKEBRIDGE_TEST_MARK", &mark)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(host.stdout.take().unwrap()).lines();
-    let line = lines.map(Result::unwrap).find(|line| line.starts_with("workers ")).unwrap();
-    let pids: Vec<i32> = line.split(' ').skip(1).map(|pid| pid.parse().unwrap()).collect();
-    eventually("one worker is in C code", || mark.exists());
-    assert!(pids.iter().all(|pid| is_running(*pid)));
-    kill(host.id().try_into().unwrap());
-    host.wait().unwrap();
-    eventually("both have ended", || !pids.iter().any(|pid| is_running(*pid)));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{bridge, bridge_with, eventually, is_running, kill, quiet, worker_pid};
@@ -258,39 +259,65 @@ fn large_requests_and_replies_pass_each_other() {
     assert!(back == data);
 }
 
+/// Three seconds, or a minute where `SNAKEBRIDGE_SOAK` is `long`.
 #[test]
 fn kill_under_load_every_call_ends_once() {
+    let long = std::env::var("SNAKEBRIDGE_SOAK").is_ok_and(|soak| soak == "long");
+    let time = Duration::from_secs(if long { 60 } else { 3 });
     let py = quiet().workers(2).build().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(3);
+    let before = rate(&py);
+    let deadline = Instant::now() + time;
+    let (answered, lost) = (AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
-        for thread in 0..4_i64 {
-            let py = &py;
+        for thread in 0..8_i64 {
+            let (py, answered, lost) = (&py, &answered, &lost);
             scope.spawn(move || {
                 for call in 0.. {
                     if Instant::now() > deadline {
                         break;
                     }
-                    let number = thread * 1_000_000 + call;
-                    match py.call::<i64>("builtins", "abs", (-number,)).wait() {
-                        Ok(answer) => assert_eq!(answer, number, "an answer of another call"),
-                        Err(error) => assert_eq!(error.kind(), ErrorKind::WorkerLost, "{error:?}"),
-                    }
+                    let number = thread * 1_000_000_000 + call;
+                    let count = match py.call::<i64>("builtins", "abs", (-number,)).wait() {
+                        Ok(answer) => {
+                            assert_eq!(answer, number, "an answer of another call");
+                            answered
+                        }
+                        Err(error) => {
+                            assert_eq!(error.kind(), ErrorKind::WorkerLost, "{error:?}");
+                            lost
+                        }
+                    };
+                    count.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
         scope.spawn(|| {
+            // Whichever worker has this call, in the middle of the calls of others.
             while Instant::now() < deadline {
                 if let Ok(pid) = py.call::<i32>("os", "getpid", ()).wait() {
                     let pid = rustix::process::Pid::from_raw(pid).unwrap();
                     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
                 }
-                std::thread::sleep(Duration::from_millis(20));
+                std::thread::sleep(Duration::from_millis(5));
             }
         });
     });
+    let (answered, lost) = (answered.into_inner(), lost.into_inner());
+    assert!(answered > 100 && lost > 0, "{answered} answered, {lost} lost");
     works(&py);
     let text: String = py.call("builtins", "format", args![1.5, ".2f"]).wait().unwrap();
     assert_eq!(text, "1.50");
+    println!(
+        "{answered} calls answered, {lost} lost; a second before: {before:.0}, after: {:.0}",
+        rate(&py)
+    );
+}
+
+/// Calls per second, of one thread.
+fn rate(py: &Bridge) -> f64 {
+    let begin = Instant::now();
+    (0..500).for_each(|_| works(py));
+    500.0 / begin.elapsed().as_secs_f64()
 }
 
 #[test]

@@ -77,3 +77,47 @@ fn a_bridge_without_python_is_alive_but_not_ready() {
     assert!(!py.is_alive());
     assert_eq!(py.ready_within(MOMENT).unwrap_err().kind(), ErrorKind::Closed);
 }
+
+#[test]
+fn the_stacks_of_a_busy_worker_say_what_it_does() {
+    let source = "
+import pathlib, threading
+def inner(folder):
+    folder = pathlib.Path(folder)
+    (folder / 'begun').touch()
+    while not (folder / 'go').exists(): pass
+def outer(folder):
+    inner(folder)
+";
+    let (py, folder) = common::bridge_with(source);
+    py.ready().unwrap();
+    let worker = py.status().unwrap().pools[0].workers[0].id;
+    std::thread::scope(|threads| {
+        threads.spawn(|| py.exec("fixture", "outer", (folder.path(),)).wait().unwrap());
+        eventually("the call has begun", || folder.path().join("begun").exists());
+        let stacks = py.dump_stacks(worker).unwrap();
+        let place = |name: &str| stacks.find(&format!("fixture.py\", line {name}"));
+        assert!(place("6 in inner").unwrap() < place("8 in outer").unwrap(), "{stacks}");
+        assert!(!stacks.contains("Current thread"), "{stacks}");
+        std::fs::write(folder.path().join("go"), "").unwrap();
+    });
+    // Any number of times, and without leaving anything open.
+    let before = common::descriptors();
+    (0..20).for_each(|_| drop(py.dump_stacks(worker).unwrap()));
+    assert!(common::descriptors() <= before);
+    py.exec("gc", "collect", ()).wait().unwrap();
+}
+
+#[test]
+fn the_stacks_of_no_worker_are_an_error() {
+    let py = quiet().pool("default", Pool::new().workers_between(0, 1)).build().unwrap();
+    let worker = py.status().unwrap().pools[0].workers[0].id;
+    let error = py.dump_stacks(worker).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WorkerLost);
+    assert!(
+        error.to_string().ends_with("it has no process that could say what it does"),
+        "{error}"
+    );
+    py.shutdown();
+    assert_eq!(py.dump_stacks(worker).unwrap_err().kind(), ErrorKind::WorkerLost);
+}

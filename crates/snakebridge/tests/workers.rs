@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::{bridge, bridge_with, builder_with, eventually, quiet};
-use snakebridge::{Bridge, ErrorKind, Output, OutputEvent, Ref, Value};
+use snakebridge::{Bridge, ErrorKind, Output, OutputEvent, Pool, Ref, Value};
 
 #[test]
 fn surroundings() {
@@ -195,7 +195,7 @@ fn what_is_printed_before_a_worker_is_ready_is_passed_on() {
     let source = "import sys\nprint('in the module')\nprint('aside', file=sys.stderr)\n";
     std::fs::write(folder.path().join("fixture.py"), source).unwrap();
     let (builder, seen) = collecting();
-    let pool = snakebridge::Pool::new().module_path(folder.path()).preload("fixture");
+    let pool = Pool::new().module_path(folder.path()).preload("fixture");
     let py = builder.pool("default", pool).build().unwrap();
     py.ready().unwrap();
     drop(py);
@@ -239,4 +239,17 @@ fn a_handler_of_output_that_panics_does_not_block_the_workers() {
     }
     py.shutdown();
     assert_eq!(count.load(Ordering::SeqCst), 500_005);
+}
+
+#[test]
+fn settings_that_no_socket_holds_are_an_error_and_do_not_stop_the_bridge() {
+    let folder = tempfile::tempdir().unwrap();
+    // A program that never reads its settings.
+    let python = script(folder.path(), "exec sleep 30");
+    let pool = (0..20_000).fold(Pool::new(), |pool, _| pool.module_path(folder.path()));
+    let py = quiet().python(python).pool("default", pool).build().unwrap();
+    let error = py.exec("gc", "collect", ()).wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Spawn);
+    assert!(error.to_string().contains("are more than fit into a socket"), "{error}");
+    assert!(py.is_alive());
 }

@@ -51,6 +51,7 @@ HELLO = 97
 LOG = 99
 WARNING = 100
 EVENTS_DROPPED = 101
+DUMP_STACKS = 102
 
 # The id of a callback, ahead of its arguments.
 CALLBACK_ID = Struct("<Q")

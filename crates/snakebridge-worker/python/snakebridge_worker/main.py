@@ -61,22 +61,27 @@ def _take_control() -> _socket.socket:
 
 def _receive_init(control: _socket.socket) -> tuple[dict[str, Any], list[int]]:
     """The settings, and the descriptors of the lane that come with them."""
-    flags = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
-    data, ancillary, _, _ = control.recvmsg(frames.HEADER_LEN, _socket.CMSG_SPACE(2 * 4), flags)
-    descriptors: list[int] = []
-    for level, kind, payload in ancillary:
-        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-            view = memoryview(payload).cast("i")
-            descriptors.extend(view)
+    data, descriptors = _receive_with_descriptors(control, frames.HEADER_LEN)
     if not data:
         os._exit(EXIT_HOST_GONE)
     data += _receive(control, frames.HEADER_LEN - len(data))
     version, kind, _, _, length = frames.HEADER.unpack(data)
     if version != frames.PROTOCOL_VERSION or kind != frames.INIT or len(descriptors) != 2:
         raise frames.ProtocolError(f"no settings for this worker: {data!r}, {descriptors!r}")
+    return loads(_receive(control, length)), descriptors
+
+
+def _receive_with_descriptors(control: _socket.socket, length: int) -> tuple[bytes, list[int]]:
+    flags = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
+    data, ancillary, _, _ = control.recvmsg(length, _socket.CMSG_SPACE(2 * 4), flags)
+    descriptors: list[int] = []
+    for level, kind, payload in ancillary:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+            view = memoryview(payload).cast("i")
+            descriptors.extend(view)
     for fd in descriptors:
         os.set_inheritable(fd, False)
-    return loads(_receive(control, length)), descriptors
+    return data, descriptors
 
 
 def _limit_memory(limit: int | None) -> None:
@@ -111,13 +116,16 @@ def _hello() -> bytes:
 
 
 def _watch(control: _socket.socket, host: int) -> None:
-    """Ends the worker when the host closes the control channel or is gone, whatever runs."""
+    """Ends the worker when the host closes the control channel or is gone, whatever runs.
+
+    Until then it writes the stacks of all threads whenever the host wants them.
+    """
     # Interrupts are for the main thread.
     _signal.pthread_sigmask(_signal.SIG_BLOCK, {_signal.SIGINT})
     control.settimeout(_SETTLED_AFTER)
     while True:
         try:
-            data = control.recv(4096)
+            data, descriptors = _receive_with_descriptors(control, 4096)
         except _socket.timeout:
             control.settimeout(None)
             _die_with(host)
@@ -126,6 +134,9 @@ def _watch(control: _socket.socket, host: int) -> None:
             break
         if not data:
             break
+        for fd in descriptors:
+            faulthandler.dump_traceback(fd, all_threads=True)
+            os.close(fd)
     os._exit(EXIT_HOST_GONE)
 
 

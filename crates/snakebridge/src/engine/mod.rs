@@ -19,13 +19,14 @@ mod platform;
 pub(crate) mod results;
 pub(crate) mod sessions;
 mod spawn;
+pub(crate) mod stacks;
 pub(crate) mod supervisor;
 pub(crate) mod waiting;
 
 use std::ffi::OsString;
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, ThreadId};
@@ -147,6 +148,11 @@ pub(crate) enum Command {
     LookAt(SessionKey),
     /// Something has changed by which timers or processes have to be looked at.
     Look,
+    /// Have this worker write its stacks to a pipe.
+    DumpStacks {
+        worker: WorkerId,
+        into: OwnedFd,
+    },
     /// Say that the supervisor is there.
     Answer(SyncSender<()>),
     /// End everything.
@@ -160,24 +166,14 @@ pub(crate) struct Shared {
     pub(crate) placement: Placement,
     pub(crate) sessions: Sessions,
     pub(crate) callbacks: Callbacks,
-    /// Refs wait for release, and the supervisor knows of it.
-    flushing: AtomicBool,
 }
 
 impl Shared {
-    /// Notes that a ref is not needed any more. Never blocks for long and never fails.
-    pub(crate) fn release(&self, worker: WorkerKey, session: &SessionState, id: u64) {
-        if self.placement.release(worker, session, id) {
-            self.flush_later();
-        }
-    }
-
     /// Ends a session, on all workers.
     pub(crate) fn close_session(&self, session: &SessionState) {
         if session.close() {
             self.sessions.closed(session);
             self.placement.close_session(session);
-            self.flush_later();
         }
     }
 
@@ -192,22 +188,6 @@ impl Shared {
             self.close_session(&session);
         } else if let Some(next) = next {
             self.placement.look_at_session(key, next);
-        }
-    }
-
-    /// Notes objects to release for which there is no ref, and has that sent: session and id, 0 for
-    /// all objects of the session.
-    pub(crate) fn release_unseen(&self, worker: WorkerKey, session: u32, ids: &[u64]) {
-        if !ids.is_empty() {
-            self.placement.release_unseen(worker, session, ids);
-            self.flush_later();
-        }
-    }
-
-    fn flush_later(&self) {
-        // Only the first of many drops rings: the supervisor goes on looking until all are sent.
-        if !self.flushing.swap(true, Ordering::AcqRel) {
-            self.placement.ask(Command::Flush);
         }
     }
 }
@@ -231,7 +211,6 @@ impl Engine {
             sessions: Sessions::new(config.sessions.clone()),
             callbacks: Callbacks::default(),
             config,
-            flushing: AtomicBool::new(false),
         });
         let (supervisor, output) = supervisor::start(Arc::clone(&shared), bell)
             .map_err(|error| system_error("cannot start a thread", error))?;

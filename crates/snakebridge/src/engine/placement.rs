@@ -5,6 +5,7 @@
 //! decisions are those of `snakebridge-pool`.
 
 mod readiness;
+mod releases;
 #[cfg(feature = "tokio")]
 mod task;
 mod waiting;
@@ -78,6 +79,8 @@ struct State {
     /// What the supervisor has to do.
     commands: Vec<Command>,
     pythons: Vec<Option<PythonInfo>>,
+    /// The supervisor knows that something is to be released.
+    flushing: bool,
     /// When the supervisor will look at the timers by itself.
     looks_at: Option<Instant>,
     closed: bool,
@@ -108,6 +111,7 @@ impl Placement {
             wakers: Vec::new(),
             loss_wakers: Vec::new(),
             commands: Vec::new(),
+            flushing: false,
             looks_at: None,
             closed: false,
         };
@@ -124,7 +128,7 @@ impl Placement {
         if !state.scheduler.is_alive(worker) {
             return;
         }
-        state.place(worker).lane = Some(lane);
+        state.take_back(worker, lane);
         state.scheduler.give_back(Instant::now(), worker, Returned::Clean, made);
         self.done(state);
     }
@@ -134,7 +138,7 @@ impl Placement {
         let mut state = self.lock();
         if state.scheduler.is_alive(grant.worker) {
             state.place(grant.worker).releases.extend(grant.releases);
-            state.place(grant.worker).lane = Some(grant.lane);
+            state.take_back(grant.worker, grant.lane);
             state.scheduler.give_back(Instant::now(), grant.worker, Returned::Unused, 0);
         }
         self.done(state);
@@ -164,40 +168,6 @@ impl Placement {
         self.done(state);
     }
 
-    /// Notes that a ref has ended, and that its object is to be released, unless its session was
-    /// closed and the object is gone already. Whether anything has to be sent for it.
-    pub(crate) fn release(&self, worker: WorkerKey, session: &SessionState, id: u64) -> bool {
-        let mut state = self.lock();
-        if !state.scheduler.is_alive(worker) {
-            return false;
-        }
-        let send = !session.is_closed();
-        if send {
-            state.place(worker).releases.extend([u64::from(session.number), id]);
-        }
-        state.scheduler.released(Instant::now(), worker, 1);
-        self.done(state);
-        send
-    }
-
-    /// Notes objects to release for which there never was a ref.
-    pub(crate) fn release_unseen(&self, worker: WorkerKey, session: u32, ids: &[u64]) {
-        let mut state = self.lock();
-        if state.scheduler.is_alive(worker) {
-            let pairs = ids.iter().flat_map(|id| [u64::from(session), *id]);
-            state.place(worker).releases.extend(pairs);
-        }
-    }
-
-    /// Takes what this worker, whose lane the caller has, is to release.
-    pub(crate) fn take_releases(&self, worker: WorkerKey) -> Vec<u64> {
-        let mut state = self.lock();
-        match state.scheduler.is_alive(worker) {
-            true => std::mem::take(&mut state.place(worker).releases),
-            false => Vec::new(),
-        }
-    }
-
     /// Has a worker killed whose call does not come back by this time and the grace time after it.
     pub(crate) fn watch(&self, worker: WorkerKey, deadline: Instant) {
         let mut state = self.lock();
@@ -214,18 +184,6 @@ impl Placement {
         let mut state = self.lock();
         state.scheduler.look_at_session(session, at);
         self.done(state);
-    }
-
-    /// Closes a session, and notes that all its refs are to be released, wherever they are.
-    pub(crate) fn close_session(&self, session: &SessionState) {
-        let State { scheduler, places, .. } = &mut *self.lock();
-        scheduler.close_session(session.key);
-        for (slot, place) in places.iter_mut().enumerate() {
-            // What is noted for a place without a worker would never be sent.
-            if scheduler.has_started(scheduler.key(slot as u32)) {
-                place.releases.extend([u64::from(session.number), 0]);
-            }
-        }
     }
 
     /// Which Python the workers of a pool run on, once one has started.
@@ -307,25 +265,9 @@ impl Placement {
         if !state.scheduler.is_alive(worker) {
             return;
         }
-        state.place(worker).lane = Some(lane);
+        state.take_back(worker, lane);
         state.scheduler.recovered(Instant::now(), worker);
         self.done(state);
-    }
-
-    /// Takes an idle lane whose worker has something to release. Whether more wait elsewhere.
-    pub(crate) fn take_for_releases(&self) -> (Option<Grant>, bool) {
-        let mut state = self.lock();
-        let waiting = state.places.iter().any(|place| !place.releases.is_empty());
-        let idle = |place: &Place| !place.releases.is_empty() && place.lane.is_some();
-        let Some(slot) = state.places.iter().position(idle) else { return (None, waiting) };
-        let worker = state.scheduler.key(slot as u32);
-        let taken = state.scheduler.take_idle(worker);
-        (taken.then(|| state.grant(worker).ok()).flatten(), waiting)
-    }
-
-    /// Whether refs wait for release on any worker.
-    pub(crate) fn has_releases(&self) -> bool {
-        self.lock().places.iter().any(|place| !place.releases.is_empty())
     }
 
     /// Ends everything: nobody gets a lane any more, and idle ones are closed.

@@ -1,7 +1,8 @@
 //! Where systems differ: how descriptors are made so that no child inherits them.
 
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// A pipe, reading end first, that children do not inherit.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -31,6 +32,25 @@ pub(crate) fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
         set_cloexec(end)?;
     }
     Ok(pair)
+}
+
+/// Sends bytes, and descriptors with the first of them, as far as there is room for it now. A reader that
+/// is gone is an error here, never a signal.
+pub(crate) fn send_with(
+    socket: &OwnedFd,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<usize> {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+    #[cfg(target_os = "linux")]
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    #[cfg(not(target_os = "linux"))]
+    let flags = SendFlags::DONTWAIT;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
+    Ok(sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, flags)?)
 }
 
 /// A pipe by which one thread wakes another, reading end first.

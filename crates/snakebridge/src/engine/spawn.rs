@@ -1,14 +1,11 @@
 //! Starting one worker process.
 
 use std::io;
-use std::io::IoSlice;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use snakebridge_wire::{Encoder, Header, Kind};
 
 use super::lane::Lane;
@@ -102,23 +99,13 @@ fn send_init(
     let header = Header { kind: Kind::Init, flags: 0, session: 0, len: body.len() as u64 };
     let frame = [&header.to_bytes()[..], &body].concat();
 
-    let descriptors = ends.map(|end| end.as_fd());
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let sent = sendmsg(control, &[IoSlice::new(&frame)], &mut ancillary, send_flags())?;
-    let mut rest = &frame[sent..];
-    while !rest.is_empty() {
-        let sent = rustix::net::send(control, rest, send_flags())?;
-        rest = &rest[sent..];
+    // The child has read nothing yet, and may never do.
+    let sent = platform::send_with(control, &frame, &ends.map(|end| end.as_fd()))?;
+    match sent == frame.len() {
+        true => Ok(()),
+        false => Err(io::Error::other(format!(
+            "its settings, {} bytes, are more than fit into a socket: shorten `module_path` or `preload`",
+            frame.len()
+        ))),
     }
-    Ok(())
-}
-
-/// A worker that is gone is an error here, never a signal.
-fn send_flags() -> SendFlags {
-    #[cfg(target_os = "linux")]
-    return SendFlags::NOSIGNAL;
-    #[cfg(not(target_os = "linux"))]
-    SendFlags::empty()
 }

@@ -108,7 +108,7 @@ impl Answer {
         }
         let refs = self.make_refs(&tape, session);
         if session.is_closed() {
-            self.engine.shared.release_unseen(self.worker, session.number, &[0]);
+            self.engine.shared.placement.release_unseen(self.worker, session.number, &[0]);
         }
         scope::decoding(refs, |key| {
             tape.set_ref_key(key);

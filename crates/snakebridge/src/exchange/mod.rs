@@ -382,7 +382,7 @@ impl Drop for Answer {
         let (placement, worker) = (&self.engine.shared.placement, self.worker);
         if self.made.get() > 0 && self.session.is_closed() {
             // It was closed while the call waited: what closing it released did not include these.
-            self.engine.shared.release_unseen(worker, self.session.number, &[0]);
+            self.engine.shared.placement.release_unseen(worker, self.session.number, &[0]);
         }
         match (self.state, &self.around) {
             (LaneState::Quiet, around) if lane.finish() => match around {

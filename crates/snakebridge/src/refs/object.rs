@@ -134,7 +134,7 @@ impl Object {
     /// Lets the object in Python go; the caller has ended this one.
     pub(crate) fn let_go(&self) {
         if let Some(engine) = self.engine.upgrade() {
-            engine.shared.release(self.worker, &self.session, self.id);
+            engine.shared.placement.release(self.worker, &self.session, self.id);
         }
     }
 }

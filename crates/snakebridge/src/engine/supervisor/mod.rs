@@ -14,10 +14,11 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use snakebridge_pool::WorkerKey;
+use snakebridge_wire::{Header, Kind};
 
 use super::loss::Loss;
 use super::output::Pump;
-use super::{Command, Shared, platform};
+use super::{Command, Shared, WorkerId, platform};
 use process::{Message, Process, Stage};
 pub(crate) use releases::release_frame;
 use starts::EndedStart;
@@ -83,6 +84,7 @@ impl Supervisor {
                     Command::Flush => self.flush_later(),
                     Command::LookAt(session) => self.shared.look_at_session(session),
                     Command::Look => {}
+                    Command::DumpStacks { worker, into } => self.dump_stacks(worker, &into),
                     // Whoever asked may have gone.
                     Command::Answer(answer) => drop(answer.try_send(())),
                     Command::Shutdown => return self.shutdown(),
@@ -184,6 +186,16 @@ impl Supervisor {
         }
     }
 
+    /// Asks a worker for its stacks. Whoever waits for them finds the pipe closed if there is none.
+    fn dump_stacks(&self, worker: WorkerId, into: &OwnedFd) {
+        let process = self.processes.get(worker.0 as usize).and_then(Option::as_ref);
+        if let Some(process) = process.filter(|process| process.start_deadline().is_none()) {
+            let header = Header { kind: Kind::DumpStacks, flags: 0, session: 0, len: 0 };
+            // One that takes nothing any more is about to end.
+            let _ = platform::send_with(&process.control, &header.to_bytes(), &[into.as_fd()]);
+        }
+    }
+
     fn process(&mut self, key: WorkerKey) -> Option<&mut Process> {
         self.processes[key.slot as usize].as_mut().filter(|process| process.key == key)
     }
@@ -205,6 +217,9 @@ impl Supervisor {
             processes.retain_mut(|process| {
                 let ended = process.has_ended();
                 take_last_events(process, &self.pump);
+                if ended {
+                    process.take_status();
+                }
                 !ended
             });
             if processes.is_empty() {

@@ -5,7 +5,9 @@ use std::process::{Child, ExitStatus};
 use std::time::Instant;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
+};
 use snakebridge_pool::{PoolId, WorkerKey};
 use snakebridge_wire::{Deframer, Frame, FrameError, Kind, Limits, Tape};
 
@@ -109,9 +111,13 @@ impl Process {
         Ok(None)
     }
 
-    pub(super) fn has_ended(&mut self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
+        let Some(pid) = self.pid() else { return true };
+        // It is not taken note of yet: as long as it is not, its id is nobody else's, and what it has
+        // started can be killed.
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         // An error means that someone else in this program has waited for the process.
-        !matches!(self.child.try_wait(), Ok(None))
+        !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
     }
 
     /// Has the main thread's code stop.
@@ -125,11 +131,15 @@ impl Process {
     /// Kills the process and all that it has started, and takes its exit status.
     pub(super) fn destroy(mut self) -> Option<ExitStatus> {
         // One that has ended by itself keeps its own exit status.
-        let ended = self.child.try_wait().ok().flatten();
         if let Some(pid) = self.pid() {
             let _ = kill_process_group(pid, Signal::KILL);
         }
-        ended.or_else(|| self.child.wait().ok())
+        self.take_status()
+    }
+
+    /// The exit status of a process that has ended. Its id may be another's from now on.
+    pub(super) fn take_status(&mut self) -> Option<ExitStatus> {
+        self.child.wait().ok()
     }
 
     pub(super) fn pid(&self) -> Option<Pid> {

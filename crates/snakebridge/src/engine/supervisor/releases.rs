@@ -1,6 +1,5 @@
 //! Releasing refs while no call is made.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use snakebridge_wire::frame::HEADER_LEN;
@@ -26,26 +25,17 @@ impl Supervisor {
         }
         loop {
             match self.shared.placement.take_for_releases() {
-                (Some(grant), _) => {
+                Some(grant) => {
                     if self.release(grant).is_none() {
                         // The worker is busy with a destructor, perhaps for long.
                         return self.flush_later();
                     }
                 }
-                // Busy workers release with their next request; look again until they have.
-                (None, true) => return self.flush_later(),
-                (None, false) => return self.flushed(),
+                None => {
+                    self.flush_at = None;
+                    return;
+                }
             }
-        }
-    }
-
-    fn flushed(&mut self) {
-        self.flush_at = None;
-        self.shared.flushing.store(false, Ordering::Release);
-        // A ref may have been dropped between the look and the store.
-        if self.shared.placement.has_releases() {
-            self.shared.flushing.store(true, Ordering::Release);
-            self.flush_later();
         }
     }
 

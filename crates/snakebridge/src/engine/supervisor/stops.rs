@@ -49,7 +49,7 @@ impl Supervisor {
                 continue;
             }
             let of = if kind == Kind::Callback { frame.header.session } else { *session };
-            self.shared.release_unseen(*worker, of, &refs_in(&frame));
+            self.shared.placement.release_unseen(*worker, of, &refs_in(&frame));
             if kind != Kind::Callback {
                 lane.open -= 1;
                 if lane.open <= 0 {
