@@ -28,6 +28,7 @@ mod scale;
 mod start;
 mod stats;
 mod stops;
+mod streams;
 mod threads;
 
 use std::path::PathBuf;
@@ -76,6 +77,8 @@ enum Group {
     Awaited,
     /// A call that calls back
     Callbacks,
+    /// Items of streams
+    Streams,
     /// Ten thousand records
     Records,
     /// From nothing to a first result
@@ -169,6 +172,7 @@ fn measure(options: &Options) -> Result<Report> {
         (Group::Calls, calls::run as fn(&Setup, &mut Report) -> Result<()>),
         (Group::Awaited, awaited::run),
         (Group::Callbacks, callbacks::run),
+        (Group::Streams, streams::run),
         (Group::Records, records::run),
         (Group::Start, start::run),
         (Group::Memory, memory::run),

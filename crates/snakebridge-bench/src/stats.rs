@@ -61,6 +61,13 @@ impl Series {
         self.rounds.push(micros(time));
     }
 
+    /// Adds a round of repetitions that were timed elsewhere.
+    pub(crate) fn add_round(&mut self, times: &[Duration]) {
+        let first = self.all.len();
+        self.all.extend(times.iter().copied().map(micros));
+        self.rounds.push(median(&self.all[first..]));
+    }
+
     /// Forgets what was measured to warm up.
     pub(crate) fn clear(&mut self) {
         self.all.clear();

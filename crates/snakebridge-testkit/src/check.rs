@@ -11,6 +11,8 @@ use crate::value::{Env, decode, find, same};
 pub(crate) enum Outcome {
     Value(Value),
     Error(Box<Error>),
+    /// A stream has no more items.
+    End,
     /// The terminal that panics did: its text.
     Panic(String),
 }
@@ -19,6 +21,7 @@ impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Value(value) => f.write_str(&show(value)),
+            Self::End => f.write_str("the end of the stream"),
             Self::Error(error) => write!(f, "error {:?}: {error}", error.kind()),
             Self::Panic(text) => write!(f, "panic: {text}"),
         }
@@ -42,6 +45,12 @@ pub(crate) fn check(expect: &Json, outcome: &Outcome, env: &mut Env) -> Check {
     }
     if let Some(want) = expect.get("error").and_then(Json::as_object) {
         return check_error(want, outcome);
+    }
+    if expect.get("end") == Some(&Json::Bool(true)) {
+        return match outcome {
+            Outcome::End => Ok(()),
+            _ => Err(format!("expected the end of the stream, got {outcome}")),
+        };
     }
     let Outcome::Value(got) = outcome else { return Err(format!("unexpected {outcome}")) };
     let (name, body) = expect.iter().next().ok_or("an expectation is empty")?;
@@ -162,7 +171,7 @@ fn check_error(want: &Map<String, Json>, outcome: &Outcome) -> Check {
     let kind = want.get("kind").and_then(Json::as_str).unwrap_or("python");
     let wrong = || Err(format!("expected error {}, got {outcome}", Json::Object(want.clone())));
     match outcome {
-        Outcome::Value(_) => wrong(),
+        Outcome::Value(_) | Outcome::End => wrong(),
         Outcome::Panic(text) => {
             let message = want.get("message").and_then(Json::as_str).unwrap_or_default();
             let named = names(want.get("type")).iter().any(|name| text.contains(name));

@@ -158,6 +158,8 @@ impl Run<'_> {
     fn execute(&mut self, step: &Step) -> Result<Outcome, String> {
         match step.op.as_str() {
             "call" | "get" | "method" | "invoke" | "attr" | "set_attr" => self.call(step),
+            "stream" | "stream_call" => self.stream(step),
+            "next" => self.next(step),
             "with_session" | "with_runtime" => self.scope(step),
             _ => self.host(step),
         }
@@ -182,6 +184,37 @@ impl Run<'_> {
         let call = call.options(&self.options(step)?);
         let call = if step.result.as_deref() == Some("ref") { call.by_ref() } else { call };
         Ok(if step.bang { finish_loud(call) } else { finish(call.wait()) })
+    }
+
+    /// Collects items: all, or so many, and then no more than that may have been taken.
+    fn stream(&self, step: &Step) -> Result<Outcome, String> {
+        let items = match step.op.as_str() {
+            "stream" => self.ref_at(step.text(&step.on))?.iter::<Value>(),
+            _ => {
+                let (module, function) = (step.text(&step.module), step.text(&step.function));
+                let call = self.handle().call::<Value>(module, function, self.args(step)?);
+                call.options(&self.options(step)?).iter()
+            }
+        };
+        let items: snakebridge::Result<Vec<Value>> = match step.take {
+            Some(count) => items.one_by_one().take(count as usize).collect(),
+            None => items.collect(),
+        };
+        Ok(finish(items.map(Value::from)))
+    }
+
+    /// `next(iterator)`.
+    fn next(&self, step: &Step) -> Result<Outcome, String> {
+        let iterator = self.ref_at(step.text(&step.on))?;
+        let outcome = finish(self.handle().call("builtins", "next", (iterator,)).wait());
+        Ok(match outcome {
+            Outcome::Error(error)
+                if error.python().is_some_and(|error| error.type_name() == "StopIteration") =>
+            {
+                Outcome::End
+            }
+            outcome => outcome,
+        })
     }
 
     fn set_attr(&self, step: &Step, object: &Ref) -> Result<Outcome, String> {

@@ -50,6 +50,18 @@ impl<'t, 'de> Deserializer<'t, 'de> {
         Self { tape, node: tape.root, number, depth: 0 }
     }
 
+    /// The items of a list or a tuple, each to be read by itself: one that does not fit leaves the others
+    /// readable.
+    ///
+    /// # Errors
+    /// The value is neither, or too deep.
+    pub fn items(self) -> Result<impl Iterator<Item = Self>> {
+        let (Node::List(runs) | Node::Tuple(runs)) = self.node else {
+            return self.mismatch(&"a list");
+        };
+        Ok(self.parts(runs)?.items.map(move |number| self.part(number)))
+    }
+
     fn part(&self, number: u32) -> Self {
         let node = self.tape.nodes[number as usize];
         Self { tape: self.tape, node, number: Some(number), depth: self.depth + 1 }

@@ -63,6 +63,12 @@ pub enum Kind {
     Str = 13,
     /// `repr(target)`: `(target,)`.
     Repr = 14,
+    /// The next items of an iterator: `(target, count)`.
+    Next = 15,
+    /// The first items of anything that can be iterated over: `(target,)`.
+    Iter = 16,
+    /// What comes of awaiting an object: `(target,)`.
+    Await = 17,
     /// Forget refs: `(session, id, session, id, ...)`; the id 0 stands for all refs of the session.
     /// Has no reply.
     Release = 32,
@@ -107,6 +113,31 @@ pub enum Kind {
     EventsDropped = 101,
     /// Write the stacks of all threads to the descriptor that comes with this.
     DumpStacks = 102,
+
+    /// As [`Call`](Self::Call), and then the first items of the result.
+    CallIter = 129,
+    /// As [`Get`](Self::Get), and then the first items of the result.
+    GetIter = 130,
+    /// As [`Method`](Self::Method), and then the first items of the result.
+    MethodIter = 131,
+    /// As [`Attr`](Self::Attr), and then the first items of the result.
+    AttrIter = 132,
+    /// As [`Item`](Self::Item), and then the first items of the result.
+    ItemIter = 135,
+    /// As [`Invoke`](Self::Invoke), and then the first items of the result.
+    InvokeIter = 138,
+    /// As [`Call`](Self::Call), and then what comes of awaiting the result.
+    CallAwait = 161,
+    /// As [`Get`](Self::Get), and then what comes of awaiting the result.
+    GetAwait = 162,
+    /// As [`Method`](Self::Method), and then what comes of awaiting the result.
+    MethodAwait = 163,
+    /// As [`Attr`](Self::Attr), and then what comes of awaiting the result.
+    AttrAwait = 164,
+    /// As [`Item`](Self::Item), and then what comes of awaiting the result.
+    ItemAwait = 167,
+    /// As [`Invoke`](Self::Invoke), and then what comes of awaiting the result.
+    InvokeAwait = 170,
 }
 
 impl Kind {
@@ -128,6 +159,9 @@ impl Kind {
             12 => Self::Contains,
             13 => Self::Str,
             14 => Self::Repr,
+            15 => Self::Next,
+            16 => Self::Iter,
+            17 => Self::Await,
             32 => Self::Release,
             33 => Self::CloseSession,
             34 => Self::Again,
@@ -146,6 +180,46 @@ impl Kind {
             100 => Self::Warning,
             101 => Self::EventsDropped,
             102 => Self::DumpStacks,
+            129 => Self::CallIter,
+            130 => Self::GetIter,
+            131 => Self::MethodIter,
+            132 => Self::AttrIter,
+            135 => Self::ItemIter,
+            138 => Self::InvokeIter,
+            161 => Self::CallAwait,
+            162 => Self::GetAwait,
+            163 => Self::MethodAwait,
+            164 => Self::AttrAwait,
+            167 => Self::ItemAwait,
+            170 => Self::InvokeAwait,
+            _ => return None,
+        })
+    }
+
+    /// The kind of request that does the same and then awaits the result.
+    #[must_use]
+    pub const fn awaited(self) -> Option<Self> {
+        Some(match self {
+            Self::Call => Self::CallAwait,
+            Self::Get => Self::GetAwait,
+            Self::Method => Self::MethodAwait,
+            Self::Attr => Self::AttrAwait,
+            Self::Item => Self::ItemAwait,
+            Self::Invoke => Self::InvokeAwait,
+            _ => return None,
+        })
+    }
+
+    /// The kind of request that does the same and then gives the first items of the result.
+    #[must_use]
+    pub const fn iterated(self) -> Option<Self> {
+        Some(match self {
+            Self::Call => Self::CallIter,
+            Self::Get => Self::GetIter,
+            Self::Method => Self::MethodIter,
+            Self::Attr => Self::AttrIter,
+            Self::Item => Self::ItemIter,
+            Self::Invoke => Self::InvokeIter,
             _ => return None,
         })
     }

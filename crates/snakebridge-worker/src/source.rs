@@ -11,6 +11,7 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "__init__.py",
     "callbacks.py",
     "codec.py",
+    "coroutines.py",
     "encode.py",
     "errors.py",
     "events.py",
@@ -20,6 +21,7 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "markers.py",
     "operations.py",
     "sessions.py",
+    "streams.py",
 ];
 
 /// Name of the package.

@@ -20,10 +20,13 @@ use crate::engine::results::Lookup;
 use crate::engine::sessions::SessionState;
 use crate::engine::waiting::{self, Thread, Wait};
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::exchange::{self, Answer};
+use crate::exchange::{self, Answer, Batch};
 use crate::options::{Affinity, CallOptions, Limit};
 use crate::refs::Ref;
 use crate::scope::Noted;
+use crate::streams::Iter;
+#[cfg(feature = "tokio")]
+use crate::streams::Stream;
 
 /// A call of Python that has not been made yet.
 ///
@@ -144,6 +147,53 @@ impl<R: DeserializeOwned + 'static> Call<R> {
     /// tokio, where the feature `tokio` is on, [`ErrorKind::Misuse`].
     pub fn wait(self) -> Result<R> {
         waiting::now(self.make::<Thread>())
+    }
+
+    /// Has Python await the result, for functions that are `async`: what the call gives is what comes of
+    /// that.
+    ///
+    /// It is awaited on an event loop that the worker keeps, and that runs while something is awaited: tasks
+    /// that were started beside it go on with the next call that awaits. When the time is over the
+    /// task is cancelled, so that its `finally` blocks run. Context variables belong to the session.
+    ///
+    /// ```
+    /// use snakebridge::Bridge;
+    ///
+    /// let py = Bridge::new()?;
+    /// let text: String = py.call("asyncio", "sleep", (0.001, "awake")).awaited().wait()?;
+    /// assert_eq!(text, "awake");
+    /// # Ok::<(), snakebridge::Error>(())
+    /// ```
+    pub fn awaited(mut self) -> Self {
+        match self.raw.kind.awaited() {
+            Some(kind) => self.raw.kind = kind,
+            None => self.raw.refuse("the result of this operation cannot be awaited"),
+        }
+        self
+    }
+
+    /// Makes the call and iterates over its result, whose items are read into an `R` each. A result that
+    /// cannot be iterated over, and text or bytes, is the only item.
+    ///
+    /// ```
+    /// use snakebridge::Bridge;
+    ///
+    /// let py = Bridge::new()?;
+    /// let squares = py.call::<u64>("builtins", "eval", ("(n * n for n in range(4))",)).iter();
+    /// assert_eq!(squares.collect::<Result<Vec<_>, _>>()?, [0, 1, 4, 9]);
+    /// # Ok::<(), snakebridge::Error>(())
+    /// ```
+    pub fn iter(self) -> Iter<R> {
+        Iter::new(self.raw.iterated())
+    }
+
+    /// The same for async code.
+    #[cfg(feature = "tokio")]
+    pub fn stream(self) -> Stream<R>
+    where
+        R: Send,
+    {
+        Stream::new(self.raw.iterated())
     }
 
     /// Makes the call.
@@ -335,6 +385,35 @@ impl RawCall {
         }
     }
 
+    /// The call that gives the first items of the result.
+    fn iterated(mut self) -> Self {
+        match self.kind.iterated() {
+            Some(kind) => self.kind = kind,
+            None => self.refuse("the result of this operation cannot be iterated over"),
+        }
+        self
+    }
+
+    fn refuse(&mut self, message: &str) {
+        self.error.get_or_insert_with(|| Error::new(ErrorKind::Misuse, message));
+    }
+
+    /// Makes the call and reads the items that it gives.
+    pub(crate) async fn batch<T, W>(&mut self) -> Result<Batch<T>>
+    where
+        T: DeserializeOwned,
+        W: Wait,
+    {
+        let made = match self.plan() {
+            Ok(plan) => match self.run::<W>(&plan).await {
+                Ok(mut answer) => answer.batch::<T, W>().await,
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        made.map_err(|error| self.explain(error))
+    }
+
     /// Makes the call and reads its result, which is kept where results are.
     async fn carry_out<R: DeserializeOwned + 'static, W: Wait>(
         &mut self,
@@ -400,7 +479,7 @@ impl RawCall {
         }
     }
 
-    fn target(&self) -> String {
+    pub(crate) fn target(&self) -> String {
         let text = |range: &Range<usize>| {
             let bytes = self.frame.get(range.clone()).unwrap_or_default();
             String::from_utf8_lossy(bytes).into_owned()

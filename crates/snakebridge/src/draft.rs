@@ -110,13 +110,17 @@ impl Draft {
         self
     }
 
-    pub(crate) fn finish<R>(mut self) -> Call<R> {
+    pub(crate) fn finish<R>(self) -> Call<R> {
+        Call::new(self.finish_raw())
+    }
+
+    pub(crate) fn finish_raw(mut self) -> RawCall {
         if self.encoder.has_refs() {
             self.call.flags |= flags::HAS_REFS;
         }
         self.encoder.end_tuple();
         self.call.frame = self.encoder.finish();
-        Call::new(self.call)
+        self.call
     }
 
     fn text(&mut self, text: &str) -> Range<usize> {

@@ -32,6 +32,11 @@ struct Callbacks;
 #[doc = include_str!("../../../docs/guide/output-and-health.md")]
 struct OutputAndHealth;
 
+/// Items, one after the other.
+#[cfg(feature = "tokio")]
+#[doc = include_str!("../../../docs/guide/streaming.md")]
+struct Streaming;
+
 /// Calls that are awaited.
 #[cfg(feature = "tokio")]
 #[doc = include_str!("../../../docs/guide/async.md")]

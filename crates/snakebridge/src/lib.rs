@@ -63,6 +63,7 @@ mod refs;
 mod scope;
 mod session;
 mod status;
+mod streams;
 pub mod types;
 pub mod value;
 #[cfg(test)]
@@ -88,5 +89,8 @@ pub use session::{Session, SessionBuilder};
 pub use status::{
     PoolStatus, RefStatus, ResultsStatus, SessionStatus, Status, WorkerState, WorkerStatus,
 };
+pub use streams::Iter;
+#[cfg(feature = "tokio")]
+pub use streams::Stream;
 #[doc(inline)]
 pub use value::Value;

@@ -34,6 +34,7 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
         "pipes, poll, sockets, signals and the user's id, without unsafe code of our own",
         &["snakebridge", "snakebridge-worker", "snakebridge-bench"],
     ),
+    ("futures-core", "the trait of async streams, behind a feature", &["snakebridge"]),
     (
         "tokio",
         "calls that are awaited, behind a feature",

@@ -153,8 +153,8 @@ def _function(pickler: ResultPickler, obj: Any) -> Reduced:
     return _keep(pickler, obj)
 
 
-def _kept(pickler: ResultPickler, obj: _Kept) -> Reduced:
-    """A place in a careful copy that is a ref. The same object gives the same ref."""
+def _kept(pickler: ResultPickler, obj: Kept) -> Reduced:
+    """A place that is a ref whatever is there. The same one gives the same ref."""
     if obj.described is None:
         obj.described = pickler.sessions.keep(pickler.session, obj.target)
         pickler.made.append(obj.described[0])
@@ -351,8 +351,8 @@ def _is_number(numpy: Any, bases: list[type]) -> bool:
 # The careful mode.
 
 
-class _Kept:
-    """A place in a careful copy that becomes a ref."""
+class Kept:
+    """A place in a result that becomes a ref, whatever is there."""
 
     __slots__ = ("described", "target")
 
@@ -361,7 +361,7 @@ class _Kept:
         self.described: tuple[int, str, str, int] | None = None
 
 
-_BUILTIN_CONVERTERS[_Kept] = _kept
+_BUILTIN_CONVERTERS[Kept] = _kept
 _converters.update(_BUILTIN_CONVERTERS)
 
 # Containers deeper than this become refs. Far below the limit of the host and of the interpreter.
@@ -375,7 +375,7 @@ class _Copy:
 
     def __init__(self) -> None:
         self.active: set[int] = set()
-        self.kept: dict[int, _Kept] = {}
+        self.kept: dict[int, Kept] = {}
         self.parts = 0
 
     def copy(self, obj: Any, depth: int) -> Any:
@@ -383,6 +383,8 @@ class _Copy:
         self.parts += 1
         if self.parts > _MOST_PARTS:
             return self.keep(obj)
+        if cls is Kept:
+            return self.keep(obj.target)  # Its ref was forgotten.
         try:
             if cls in PLAIN:
                 if cls is str:
@@ -431,8 +433,8 @@ class _Copy:
             return self.keep(obj)
         return obj
 
-    def keep(self, obj: Any) -> _Kept:
+    def keep(self, obj: Any) -> Kept:
         kept = self.kept.get(id(obj))
         if kept is None:
-            kept = self.kept[id(obj)] = _Kept(obj)
+            kept = self.kept[id(obj)] = Kept(obj)
         return kept

@@ -37,9 +37,21 @@ def encode(error: BaseException) -> bytes:
     try:
         return dumps(_Describer().describe(error), PICKLE_PROTOCOL)
     except BaseException:
-        # Classes can make any of this fail. What is certain is that there was an exception.
-        bare = (*class_name(type(error)), (), "the exception could not be described")
-        return dumps((*bare, None, (), (), None, None, True, ()), PICKLE_PROTOCOL)
+        return dumps(_bare(error), PICKLE_PROTOCOL)
+
+
+def describe(error: BaseException) -> tuple[Any, ...]:
+    """The same as a part of a result."""
+    try:
+        return _Describer().describe(error)
+    except BaseException:
+        return _bare(error)
+
+
+def _bare(error: BaseException) -> tuple[Any, ...]:
+    # Classes can make all else fail. What is certain is that there was an exception.
+    bare = (*class_name(type(error)), (), "the exception could not be described")
+    return (*bare, None, (), (), None, None, True, ())
 
 
 class _Describer:

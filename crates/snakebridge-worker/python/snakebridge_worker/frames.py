@@ -31,6 +31,13 @@ LEN = 11
 CONTAINS = 12
 STR = 13
 REPR = 14
+NEXT = 15
+ITER = 16
+AWAIT = 17
+# Added to the kind of a request whose result is iterated over.
+ITERATED = 128
+# Added to the kind of a request whose result is awaited.
+AWAITED = 160
 RELEASE = 32
 CLOSE_SESSION = 33
 AGAIN = 34

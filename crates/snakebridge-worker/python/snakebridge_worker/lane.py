@@ -16,14 +16,17 @@ from io import BytesIO
 
 from . import callbacks, errors, frames
 from .codec import PICKLE_PROTOCOL, Unpickler, dumps, loads
-from .encode import Encoder
-from .operations import OPERATIONS
+from .encode import Encoder, Kept
+from .operations import OPERATIONS, WITH_RESULTS
 from .operations import running as running_call
 from .sessions import RefNotFound, Sessions
+from .streams import Batch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from .operations import Operation
 
     # Kind, flags, session and body of what answers a callback.
     Answer = tuple[int, int, int, Any]
@@ -67,6 +70,9 @@ class Lane:
         self.writer = writer
         self.sessions = sessions
         self.encoder = Encoder(sessions)
+        self.operations = {**OPERATIONS, frames.AWAIT: self.await_target}
+        for kind in WITH_RESULTS:
+            self.operations[kind + frames.AWAITED] = self.awaited(OPERATIONS[kind])
         # Whether code of the user runs, so that an interrupt is meant for it.
         self.running = False
         # The session of the call that runs.
@@ -97,7 +103,7 @@ class Lane:
         read, write = os.read, os.write
         reader, writer = self.reader, self.writer
         unpack, header_len = frames.HEADER.unpack_from, frames.HEADER_LEN
-        operations = OPERATIONS
+        operations = self.operations
         special = frames.BY_REF | frames.NO_RESULT
         value_heads = VALUE_HEADS
         data = b""
@@ -175,10 +181,27 @@ class Lane:
             else:
                 self.send(frames.VALUE, reply)
 
+    def await_target(self, parts: tuple[Any, ...]) -> Any:
+        """`(target,)`: what comes of awaiting it."""
+        return self.wait_for(parts[0])
+
+    def awaited(self, operation: Operation) -> Operation:
+        """The same, with what comes of awaiting its result as its result."""
+        return lambda parts: self.wait_for(operation(parts))
+
+    def wait_for(self, awaitable: Any) -> Any:
+        """Awaits something in the session of the call that runs."""
+        from . import coroutines
+
+        return coroutines.run(awaitable, self.sessions, self.session)
+
     def send_result(self, session: int, flags: int, result: Any) -> None:
         """Sends a result that is no plain scalar."""
         if flags & frames.NO_RESULT:
             self.send(frames.VALUE, dumps(None, PICKLE_PROTOCOL))
+            return
+        if type(result) is Batch:
+            self.send_batch(session, flags, result)
             return
         if type(result) is str and not flags & frames.BY_REF:
             # Whether it is valid Unicode shows when the host reads it.
@@ -198,6 +221,29 @@ class Lane:
             self.send(frames.REF, self.encoder.ref(session, result))
             return
         self.last, self.last_session = result, session
+        self.send(frames.VALUE, reply)
+
+    def send_batch(self, session: int, flags: int, batch: Batch) -> None:
+        """Sends items of a stream; the iterator as it is registered."""
+        iterator = batch.iterator
+        if iterator is not None:
+            iterator = self.sessions.keep(session, iterator)
+        error = None if batch.error is None else errors.describe(batch.error)
+        items = list(map(Kept, batch.items)) if flags & frames.BY_REF else batch.items
+        result = (iterator, items, batch.state, error)
+        if len(items) == 1 and type(items[0]) in SCALARS:
+            self.send(frames.VALUE, dumps(result, PICKLE_PROTOCOL))
+            return
+        self.last, self.last_session = result, session
+        try:
+            try:
+                reply = self.encoder.fast(session, result)
+            except Exception:
+                reply = self.encoder.careful(session, result)
+        except BaseException as error:
+            self.encoder.forget()
+            self.send(frames.ERROR, errors.encode(error))
+            return
         self.send(frames.VALUE, reply)
 
     def is_value(self, result: Any) -> bool:

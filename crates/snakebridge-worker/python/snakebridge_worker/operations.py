@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from . import frames
+from . import frames, streams
 from .sessions import class_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
     from typing import Any, Callable
+
+    Operation = Callable[[tuple[Any, ...]], Any]
 
 _MISSING = object()
 
@@ -131,7 +133,22 @@ def to_repr(parts: tuple[Any, ...]) -> str:
     return repr(parts[0])
 
 
-OPERATIONS: dict[int, Callable[[tuple[Any, ...]], Any]] = {
+def iterate(parts: tuple[Any, ...]) -> streams.Batch:
+    """`(target,)`: its first items."""
+    return streams.begin(parts[0])
+
+
+def step(parts: tuple[Any, ...]) -> streams.Batch:
+    """`(target, count)`: the next items of an iterator, this many at most."""
+    return streams.take(parts[0], parts[1])
+
+
+def _iterated(operation: Operation) -> Operation:
+    """The same, with the first items of the result as its result."""
+    return lambda parts: streams.begin_result(operation(parts))
+
+
+OPERATIONS: dict[int, Operation] = {
     frames.CALL: call,
     frames.GET: get,
     frames.METHOD: method,
@@ -146,9 +163,22 @@ OPERATIONS: dict[int, Callable[[tuple[Any, ...]], Any]] = {
     frames.CONTAINS: contains,
     frames.STR: to_str,
     frames.REPR: to_repr,
+    frames.ITER: iterate,
+    frames.NEXT: step,
 }
 
 _BY_CODE = {operation.__code__: operation for operation in OPERATIONS.values()}
+# Those whose results may be iterated over, or awaited, by the same request.
+WITH_RESULTS = (
+    frames.CALL,
+    frames.GET,
+    frames.METHOD,
+    frames.ATTR,
+    frames.ITEM,
+    frames.INVOKE,
+)
+OPERATIONS.update((kind + frames.ITERATED, _iterated(OPERATIONS[kind])) for kind in WITH_RESULTS)
+
 _OF_MODULES = (call, get)
 _OF_MEMBERS = (method, attr, set_attr, del_attr)
 

@@ -26,6 +26,8 @@ class Sessions:
     def __init__(self) -> None:
         self._tables: dict[int, dict[int, Any]] = {}
         self._next_id = count(1).__next__
+        # Context variables of what was awaited in a session.
+        self.contexts: dict[int, Any] = {}
 
     def keep(self, session: int, obj: Any) -> tuple[int, str, str, int]:
         """Registers an object and describes it: id, module and name of its class, traits."""
@@ -58,15 +60,16 @@ class Sessions:
         for session, ref_id in zip(flat, flat):
             table = tables.get(session)
             if ref_id == 0:
-                tables.pop(session, None)
+                self.close(session)
             elif table is not None:
                 table.pop(ref_id, None)
                 if not table:
                     del tables[session]
 
     def close(self, session: int) -> None:
-        """Forgets all refs of a session."""
+        """Forgets all that there is of a session."""
         self._tables.pop(session, None)
+        self.contexts.pop(session, None)
 
     def count(self) -> int:
         """How many objects are held in all."""

@@ -9,7 +9,7 @@ import unittest
 from typing import Any
 
 from snakebridge_worker import frames, operations
-from snakebridge_worker.operations import OPERATIONS
+from snakebridge_worker.operations import OPERATIONS, WITH_RESULTS
 
 MODULES = {
     "sb_plain": "value = 1\nclass Outer:\n    class Inner:\n        value = 2\n",
@@ -161,7 +161,9 @@ class Calls(unittest.TestCase):
         self.assertEqual(self.run_kind(frames.REPR, "a"), "'a'")
 
     def test_every_kind_of_request_has_its_operation(self) -> None:
-        self.assertEqual(sorted(OPERATIONS), list(range(frames.CALL, frames.REPR + 1)))
+        iterated = [kind + frames.ITERATED for kind in WITH_RESULTS]
+        kinds = [*range(frames.CALL, frames.ITER + 1), *iterated]
+        self.assertEqual(sorted(OPERATIONS), sorted(kinds))
 
 
 class Running(unittest.TestCase):

@@ -1,5 +1,6 @@
 //! Making a call: a lane, the request, the reply.
 
+mod batch;
 mod callbacks;
 mod nested;
 
@@ -25,6 +26,7 @@ use crate::error::{Error, ErrorKind, PythonError, Result};
 use crate::options::CallOptions;
 use crate::refs::{Described, Ref};
 use crate::scope;
+pub(crate) use batch::{Batch, BatchEnd};
 pub(crate) use callbacks::{read_dropped, stop_frame};
 use nested::Conversation;
 
@@ -198,6 +200,15 @@ impl Answer {
         Ref::all(&self.engine, session, &self.defaults, self.worker, described)
     }
 
+    /// A ref that the worker has described by itself: id, module and name of the class, traits.
+    fn make_ref(&self, described: &(u64, String, String, u32)) -> Option<Ref> {
+        self.made.set(self.made.get() + 1);
+        let (id, module, qualname, traits) = described;
+        let described = Described { id: *id, module, qualname, traits: *traits };
+        let described = std::iter::once(described);
+        Ref::all(&self.engine, &self.session, &self.defaults, self.worker, described).pop()
+    }
+
     /// Has the worker encode the result once more, with care.
     async fn ask_again<W: Wait>(&mut self) -> Result<()> {
         if let Some(lane) = &mut self.lane {
@@ -357,7 +368,9 @@ impl Answer {
         };
         let message = error.message();
         let out = out.with_worker(WorkerId(self.worker.slot));
-        if message.contains("found a ref to") {
+        if message.contains("found a ref to a `coroutine`") {
+            out.with_hint("have Python await it: `.awaited()`")
+        } else if message.contains("found a ref to") {
             out.with_hint("ask for a `Ref`, or convert the object in Python first")
         } else if message.contains("expected a ref, found") {
             out.with_hint("ask for the value, or keep the result in Python with `.by_ref()`")

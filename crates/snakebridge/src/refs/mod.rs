@@ -23,6 +23,7 @@ use crate::engine::{Engine, WorkerId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::CallOptions;
 use crate::scope;
+use crate::streams::Iter;
 pub(crate) use object::{Described, Object};
 pub(crate) use registry::Registry;
 
@@ -117,6 +118,35 @@ impl Ref {
     /// `item in object`.
     pub fn contains(&self, item: impl Serialize) -> Call<bool> {
         Draft::on_ref(Kind::Contains, self).operation("membership").item("the item", &item).finish()
+    }
+
+    /// Iterates over the object: `for item in object`. An iterator goes on where it stands, anything
+    /// else begins anew.
+    ///
+    /// ```
+    /// use snakebridge::{Bridge, Ref};
+    ///
+    /// let py = Bridge::new()?;
+    /// let table: Ref = py.call("builtins", "dict", ([("a", 1), ("b", 2)],)).wait()?;
+    /// assert_eq!(table.iter::<String>().collect::<Result<Vec<_>, _>>()?, ["a", "b"]);
+    /// # Ok::<(), snakebridge::Error>(())
+    /// ```
+    pub fn iter<T: DeserializeOwned + 'static>(&self) -> Iter<T> {
+        Iter::new(Draft::on_ref(Kind::Iter, self).operation("the items").finish_raw())
+    }
+
+    /// The same for async code.
+    #[cfg(feature = "tokio")]
+    pub fn stream<T: DeserializeOwned + Send + 'static>(&self) -> crate::Stream<T> {
+        crate::Stream::new(Draft::on_ref(Kind::Iter, self).operation("the items").finish_raw())
+    }
+
+    /// Awaits the object: `await object`; see [`Call::awaited`].
+    pub fn awaited<R>(&self) -> Call<R>
+    where
+        R: DeserializeOwned + 'static,
+    {
+        Draft::on_ref(Kind::Await, self).operation("the awaiting").finish()
     }
 
     /// `str(object)`.
