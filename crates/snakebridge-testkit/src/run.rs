@@ -126,6 +126,9 @@ fn run_case(py: &Bridge, case: &Case) -> Result<(), String> {
     }
 }
 
+/// What leaves the body of a `with`.
+type Failure = Box<dyn std::error::Error>;
+
 struct Run<'a> {
     py: &'a Bridge,
     env: Env,
@@ -149,7 +152,9 @@ impl Run<'_> {
             (None, Outcome::Value(_)) => {}
             (None, _) => return Err(format!("unexpected {outcome}")),
         }
-        if let (Some(name), Outcome::Value(value)) = (&step.bind, outcome) {
+        // A `with` has bound what was entered.
+        if let (Some(name), Outcome::Value(value), false) = (&step.bind, outcome, step.op == "with")
+        {
             self.env.insert(name.clone(), value);
         }
         Ok(())
@@ -160,6 +165,7 @@ impl Run<'_> {
             "call" | "get" | "method" | "invoke" | "attr" | "set_attr" => self.call(step),
             "stream" | "stream_call" => self.stream(step),
             "next" => self.next(step),
+            "with" => self.with(step),
             "with_session" | "with_runtime" => self.scope(step),
             _ => self.host(step),
         }
@@ -184,6 +190,48 @@ impl Run<'_> {
         let call = call.options(&self.options(step)?);
         let call = if step.result.as_deref() == Some("ref") { call.by_ref() } else { call };
         Ok(if step.bang { finish_loud(call) } else { finish(call.wait()) })
+    }
+
+    /// `with`: the steps of its body, the first error among those that are to leave it.
+    fn with(&mut self, step: &Step) -> Result<Outcome, String> {
+        let manager = self.ref_at(step.text(&step.on))?.clone();
+        let mut problem = None;
+        let done = manager.with(|entered: Value| -> Result<(), Failure> {
+            if let Some(name) = &step.bind {
+                self.env.insert(name.clone(), entered);
+            }
+            for inner in &step.body {
+                match self.step_of_body(inner) {
+                    Ok(None) => {}
+                    Ok(Some(error)) => return Err(Failure::from(error)),
+                    Err(why) => problem = problem.take().or(Some(why)),
+                }
+            }
+            step.host_error.clone().map_or(Ok(()), |text| Err(text.into()))
+        });
+        match (problem, done) {
+            (Some(problem), _) => Err(problem),
+            (None, Ok(_)) => Ok(Outcome::Value(Value::None)),
+            (None, Err(error)) => Ok(match error.downcast() {
+                Ok(error) => Outcome::Error(error),
+                Err(other) => Outcome::Panic(other.to_string()),
+            }),
+        }
+    }
+
+    /// Carries out a step; gives its error if that is to leave the body.
+    fn step_of_body(&mut self, step: &Step) -> Result<Option<snakebridge::Error>, String> {
+        if !step.raise {
+            return self.step(step).map(|()| None);
+        }
+        let outcome = self.execute(step)?;
+        if let Some(expect) = &step.expect {
+            check(expect, &outcome, &mut self.env)?;
+        }
+        match outcome {
+            Outcome::Error(error) => Ok(Some(*error)),
+            other => Err(format!("expected an error, got {other}")),
+        }
     }
 
     /// Collects items: all, or so many, and then no more than that may have been taken.

@@ -12,7 +12,6 @@ pub(crate) fn reason(case: &Case) -> Option<String> {
 
 fn of_step(step: &Step) -> Option<String> {
     let missing = match step.op.as_str() {
-        "with" => "context managers",
         "helper" => "helpers",
         _ => return step.body.iter().find_map(of_step),
     };

@@ -69,6 +69,10 @@ pub enum Kind {
     Iter = 16,
     /// What comes of awaiting an object: `(target,)`.
     Await = 17,
+    /// Enter a context manager: `(target,)`.
+    Enter = 18,
+    /// Leave a context manager: `(target, number, failure)`.
+    Exit = 19,
     /// Forget refs: `(session, id, session, id, ...)`; the id 0 stands for all refs of the session.
     /// Has no reply.
     Release = 32,
@@ -162,6 +166,8 @@ impl Kind {
             15 => Self::Next,
             16 => Self::Iter,
             17 => Self::Await,
+            18 => Self::Enter,
+            19 => Self::Exit,
             32 => Self::Release,
             33 => Self::CloseSession,
             34 => Self::Again,

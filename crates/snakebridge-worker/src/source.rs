@@ -11,6 +11,7 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "__init__.py",
     "callbacks.py",
     "codec.py",
+    "contexts.py",
     "coroutines.py",
     "encode.py",
     "errors.py",

@@ -37,6 +37,11 @@ struct OutputAndHealth;
 #[doc = include_str!("../../../docs/guide/streaming.md")]
 struct Streaming;
 
+/// `with`, around code of the program.
+#[cfg(feature = "tokio")]
+#[doc = include_str!("../../../docs/guide/context-managers.md")]
+struct ContextManagers;
+
 /// Calls that are awaited.
 #[cfg(feature = "tokio")]
 #[doc = include_str!("../../../docs/guide/async.md")]

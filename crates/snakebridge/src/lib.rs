@@ -47,6 +47,7 @@ mod builder;
 mod bytes;
 mod call;
 mod callback;
+mod contexts;
 mod draft;
 mod engine;
 pub mod error;

@@ -34,6 +34,8 @@ REPR = 14
 NEXT = 15
 ITER = 16
 AWAIT = 17
+ENTER = 18
+EXIT = 19
 # Added to the kind of a request whose result is iterated over.
 ITERATED = 128
 # Added to the kind of a request whose result is awaited.

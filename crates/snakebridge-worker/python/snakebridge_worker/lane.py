@@ -16,6 +16,7 @@ from io import BytesIO
 
 from . import callbacks, errors, frames
 from .codec import PICKLE_PROTOCOL, Unpickler, dumps, loads
+from .contexts import Contexts
 from .encode import Encoder, Kept
 from .operations import OPERATIONS, WITH_RESULTS
 from .operations import running as running_call
@@ -70,7 +71,13 @@ class Lane:
         self.writer = writer
         self.sessions = sessions
         self.encoder = Encoder(sessions)
-        self.operations = {**OPERATIONS, frames.AWAIT: self.await_target}
+        self.contexts = Contexts(self.wait_for)
+        self.operations = {
+            **OPERATIONS,
+            frames.AWAIT: self.await_target,
+            frames.ENTER: self.enter,
+            frames.EXIT: self.exit,
+        }
         for kind in WITH_RESULTS:
             self.operations[kind + frames.AWAITED] = self.awaited(OPERATIONS[kind])
         # Whether code of the user runs, so that an interrupt is meant for it.
@@ -159,7 +166,7 @@ class Lane:
                 finally:
                     self.running = False
             except BaseException as error:
-                self.send(frames.ERROR, errors.encode(error))
+                self.send(frames.ERROR, errors.encode(error), self.contexts.note(session, error))
                 continue
             finally:
                 parts = None
@@ -188,6 +195,14 @@ class Lane:
     def awaited(self, operation: Operation) -> Operation:
         """The same, with what comes of awaiting its result as its result."""
         return lambda parts: self.wait_for(operation(parts))
+
+    def enter(self, parts: tuple[Any, ...]) -> Any:
+        """`(target,)`: what `with target` gives."""
+        return self.contexts.enter(self.session, parts[0])
+
+    def exit(self, parts: tuple[Any, ...]) -> bool:
+        """`(target, number, failure)`: the end of a `with`."""
+        return self.contexts.exit(self.session, *parts)
 
     def wait_for(self, awaitable: Any) -> Any:
         """Awaits something in the session of the call that runs."""
@@ -264,13 +279,22 @@ class Lane:
             # Has no reply: the host sends it ahead of a request, or while the lane is idle.
             self.last = None
             self.sessions.release(loads(body))
+            if self.contexts.open:
+                self.forget_contexts(loads(body))
         elif kind == frames.CLOSE_SESSION:
             self.sessions.close(session)
+            self.contexts.forget(session)
             self.send(frames.VALUE, dumps(None, PICKLE_PROTOCOL))
         elif kind == frames.AGAIN:
             self.again()
         else:
             self.fault(frames.FAULT_REQUEST, f"unknown kind of request: {kind}")
+
+    def forget_contexts(self, pairs: tuple[int, ...]) -> None:
+        """Forgets what belongs to sessions that were closed."""
+        for session, ref_id in zip(pairs[::2], pairs[1::2]):
+            if ref_id == 0:
+                self.contexts.forget(session)
 
     def again(self) -> None:
         """Encodes the last result once more, with care."""
@@ -348,12 +372,13 @@ class Lane:
         """Says that a request was not carried out."""
         self.send(frames.FAULT, dumps((code, text), PICKLE_PROTOCOL))
 
-    def send(self, kind: int, body: bytes) -> None:
+    def send(self, kind: int, body: bytes, number: int = 0) -> None:
         """Writes a whole reply, however large, after what the host has to know before it."""
+        head = self.dropped() + frames.header(kind, len(body), number)
         if len(body) < LARGE:
-            self.write_all(self.dropped() + frames.frame(kind, body))
+            self.write_all(head + body)
         else:
-            self.write_all(self.dropped() + frames.header(kind, len(body)))
+            self.write_all(head)
             self.write_all(body)
 
     def write_all(self, data: bytes) -> None:

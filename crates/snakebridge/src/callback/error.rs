@@ -57,6 +57,15 @@ impl CallbackError {
     }
 }
 
+impl CallbackError {
+    /// A failure of something that has panicked.
+    pub(crate) fn panicked(what: &str, panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Self::new(format_args!("{what} panicked: {}", text.unwrap_or("no text")))
+    }
+}
+
 impl<E: StdError + 'static> From<E> for CallbackError {
     fn from(error: E) -> Self {
         let mut out = Self::new(&error);

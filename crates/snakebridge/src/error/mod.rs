@@ -11,6 +11,7 @@ pub use kind::{ErrorKind, Retry};
 pub use python::{PythonError, TracebackFrame};
 
 use crate::engine::WorkerId;
+use snakebridge_pool::WorkerKey;
 
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -43,6 +44,8 @@ struct Inner {
     python: Option<PythonError>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
     retry: Retry,
+    /// The exception itself, where its worker keeps it.
+    exception: Option<(WorkerKey, u32)>,
 }
 
 impl Error {
@@ -97,6 +100,7 @@ impl Error {
             python: None,
             source: None,
             retry,
+            exception: None,
         }))
     }
 
@@ -106,6 +110,17 @@ impl Error {
         error.inner().python = Some(python);
         error.inner().hint = hint;
         error
+    }
+
+    /// The number under which this worker keeps the exception.
+    pub(crate) fn exception_on(&self, worker: WorkerKey) -> Option<u32> {
+        self.0.exception.filter(|(on, _)| *on == worker).map(|(_, number)| number)
+    }
+
+    #[must_use]
+    pub(crate) fn with_exception(mut self, worker: WorkerKey, number: u32) -> Self {
+        self.inner().exception = Some((worker, number));
+        self
     }
 
     #[must_use]

@@ -8,7 +8,6 @@
 //!          <- the reply
 //! ```
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -154,7 +153,7 @@ impl Answer {
             Left::Lost => return Err(self.failed::<W>(LaneError::Lost).await),
         }
         Ok(outcome
-            .unwrap_or_else(|panic| Err(panicked(&*panic)))
+            .unwrap_or_else(|panic| Err(CallbackError::panicked("the callback", &*panic)))
             .and_then(|returned| self.check_returned(returned, &job.session)))
     }
 
@@ -249,10 +248,4 @@ fn error_frame(error: &CallbackError) -> Vec<u8> {
     let header = Header { kind: Kind::CallbackError, flags: 0, session: 0, len };
     frame[..HEADER_LEN].copy_from_slice(&header.to_bytes());
     frame
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> CallbackError {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    CallbackError::new(format_args!("the callback panicked: {}", text.unwrap_or("no text")))
 }

@@ -333,8 +333,11 @@ impl Answer {
                     self.protocol(&format!("an exception that cannot be read: {error}"))
                 })
         });
+        let number = self.reply().map_or(0, |frame| frame.header.session);
         match error {
-            Ok(python) => Error::raised(python).with_worker(WorkerId(self.worker.slot)),
+            Ok(python) => Error::raised(python)
+                .with_worker(WorkerId(self.worker.slot))
+                .with_exception(self.worker, number),
             Err(error) => error,
         }
     }

@@ -145,7 +145,7 @@ fn is_polled_by_runtime() -> bool {
     ends
 }
 
-fn no_runtime() -> Error {
+pub(crate) fn no_runtime() -> Error {
     Error::new(ErrorKind::Misuse, "a call was awaited outside of a tokio runtime")
         .with_hint("use `.wait()`, or poll the call on a tokio runtime with I/O and time enabled")
 }
