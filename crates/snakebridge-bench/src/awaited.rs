@@ -23,7 +23,7 @@ pub(crate) fn run(setup: &Setup, report: &mut Report) -> Result<()> {
         }
         report.number(cores.name("async_call_p50_us"), awaited.p50_us());
         report.number(cores.name("async_call_p99_us"), awaited.p99_us());
-        cores.ratio(report, "async_call_over_call", awaited.over(&blocking), 1.7);
+        cores.ratio(report, "async_over_blocking", awaited.over(&blocking), 1.7);
     }
     Ok(())
 }

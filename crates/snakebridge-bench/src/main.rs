@@ -22,6 +22,7 @@ mod calls;
 mod cores;
 mod floors;
 mod memory;
+mod pipelines;
 mod records;
 mod report;
 mod scale;
@@ -77,6 +78,8 @@ enum Group {
     Awaited,
     /// A call that calls back
     Callbacks,
+    /// Calls of a pipeline
+    Pipelines,
     /// Items of streams
     Streams,
     /// Ten thousand records
@@ -172,6 +175,7 @@ fn measure(options: &Options) -> Result<Report> {
         (Group::Calls, calls::run as fn(&Setup, &mut Report) -> Result<()>),
         (Group::Awaited, awaited::run),
         (Group::Callbacks, callbacks::run),
+        (Group::Pipelines, pipelines::run),
         (Group::Streams, streams::run),
         (Group::Records, records::run),
         (Group::Start, start::run),

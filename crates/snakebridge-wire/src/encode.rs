@@ -165,7 +165,8 @@ impl Encoder {
         self.out.extend_from_slice(&value.to_bits().to_be_bytes());
     }
 
-    pub(crate) fn bytes(&mut self, value: &[u8]) {
+    /// Writes bytes.
+    pub fn bytes(&mut self, value: &[u8]) {
         match u8::try_from(value.len()) {
             Ok(len) => self.out.extend_from_slice(&[op::SHORT_BINBYTES, len]),
             Err(_) => self.long_prefix(value.len(), op::BINBYTES, op::BINBYTES8),

@@ -73,6 +73,8 @@ pub enum Kind {
     Enter = 18,
     /// Leave a context manager: `(target, number, failure)`.
     Exit = 19,
+    /// Many requests, one after the other: `(kind, flags, body, kind, flags, body, ...)`.
+    Pipeline = 20,
     /// Forget refs: `(session, id, session, id, ...)`; the id 0 stands for all refs of the session.
     /// Has no reply.
     Release = 32,
@@ -168,6 +170,7 @@ impl Kind {
             17 => Self::Await,
             18 => Self::Enter,
             19 => Self::Exit,
+            20 => Self::Pipeline,
             32 => Self::Release,
             33 => Self::CloseSession,
             34 => Self::Again,

@@ -18,6 +18,9 @@ pub mod traits {
     pub const AWAITABLE: u32 = 16;
 }
 
+/// Where later requests of a pipeline name the results of earlier ones like refs: the id of the first.
+pub const FIRST_RESULT: u64 = 1 << 60;
+
 /// Why a worker could not carry out a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -30,6 +33,8 @@ pub enum FaultCode {
     Result,
     /// The request is not one of this protocol.
     Request,
+    /// A call of a pipeline was not made: it uses the result of one that has failed.
+    NotMade,
     /// A code that this version does not know.
     Other(i64),
 }
@@ -51,13 +56,19 @@ impl Fault {
     /// It is no fault.
     pub fn parse(body: &[u8]) -> Result<Self, DecodeError> {
         let (code, text): (i64, String) = Tape::scan(body, Limits::DEFAULT)?.decode()?;
-        let code = match code {
-            1 => FaultCode::RefNotFound,
-            2 => FaultCode::Arguments,
-            3 => FaultCode::Result,
-            4 => FaultCode::Request,
-            other => FaultCode::Other(other),
-        };
-        Ok(Self { code, text })
+        Ok(Self { code: code.into(), text })
+    }
+}
+
+impl From<i64> for FaultCode {
+    fn from(code: i64) -> Self {
+        match code {
+            1 => Self::RefNotFound,
+            2 => Self::Arguments,
+            3 => Self::Result,
+            4 => Self::Request,
+            5 => Self::NotMade,
+            other => Self::Other(other),
+        }
     }
 }

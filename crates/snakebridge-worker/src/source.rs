@@ -21,6 +21,7 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "main.py",
     "markers.py",
     "operations.py",
+    "pipelines.py",
     "sessions.py",
     "streams.py",
 ];

@@ -20,6 +20,7 @@ use crate::engine::sessions::{Held, SessionState, new_id};
 use crate::engine::{Engine, PythonInfo, Shared, WorkerId, closed};
 use crate::error::{Error, Result};
 use crate::options::CallOptions;
+use crate::pipeline::{Batch, Pipeline};
 use crate::session::SessionBuilder;
 use crate::status::{PoolStatus, RefStatus, SessionStatus, Status};
 
@@ -220,6 +221,35 @@ impl Bridge {
         R: DeserializeOwned + 'static,
     {
         self.draft(Kind::Attr).receiver(&value).member(name).finish()
+    }
+
+    /// Puts many calls together that are then made in one exchange; see [`Pipeline`].
+    pub fn pipeline(&self) -> Pipeline {
+        Pipeline::new(self)
+    }
+
+    /// Calls one function with many arguments, in one exchange. Each call has an outcome of its own.
+    ///
+    /// ```
+    /// use snakebridge::Bridge;
+    ///
+    /// let py = Bridge::new()?;
+    /// let inputs = [16.0, -1.0, 25.0];
+    /// let roots = py.batch::<f64>("math", "sqrt", inputs.map(|x| (x,))).wait()?;
+    /// assert_eq!((roots[0].as_ref().ok(), roots[2].as_ref().ok()), (Some(&4.0), Some(&5.0)));
+    /// assert!(roots[1].is_err());
+    /// # Ok::<(), snakebridge::Error>(())
+    /// ```
+    pub fn batch<R>(
+        &self,
+        module: &str,
+        function: &str,
+        inputs: impl IntoIterator<Item: IntoArgs>,
+    ) -> Batch<R>
+    where
+        R: DeserializeOwned + 'static,
+    {
+        Batch::new(self, module, function, inputs)
     }
 
     /// A handle of the same bridge with other defaults, in the same session. What `options` says
@@ -492,6 +522,17 @@ impl Home {
     pub(crate) fn nowhere() -> Self {
         let session = HomeSession::Automatic(Arc::new(AutoSession::nowhere()));
         Self { engine: None, session, defaults: Arc::default() }
+    }
+
+    /// Whether calls are made in the same session of the same bridge, with the same defaults.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let same_session = match (&self.session, &other.session) {
+            (HomeSession::Automatic(own), HomeSession::Automatic(other)) => Arc::ptr_eq(own, other),
+            (HomeSession::Fixed(own), HomeSession::Fixed(other)) => Arc::ptr_eq(own, other),
+            _ => false,
+        };
+        same_session
+            && (Arc::ptr_eq(&self.defaults, &other.defaults) || self.defaults == other.defaults)
     }
 
     pub(crate) fn engine(&self) -> Result<&Arc<Engine>> {

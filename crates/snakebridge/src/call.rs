@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use snakebridge_pool::WorkerKey;
 use snakebridge_wire::frame::{HEADER_LEN, flags};
-use snakebridge_wire::{Header, Kind};
+use snakebridge_wire::{DecodeError, Deserializer, Header, Kind};
 
 use crate::bridge::Home;
 use crate::draft::Draft;
@@ -197,22 +197,28 @@ impl<R: DeserializeOwned + 'static> Call<R> {
     }
 
     /// Makes the call.
-    pub(crate) async fn make<W: Wait>(mut self) -> Result<R> {
-        if TypeId::of::<R>() == TypeId::of::<Ref>() {
-            self.raw.flags |= flags::BY_REF;
-        }
-        let plan = match self.raw.plan() {
+    pub(crate) async fn make<W: Wait>(self) -> Result<R> {
+        let mut raw = self.into_raw();
+        let plan = match raw.plan() {
             Ok(plan) => plan,
-            Err(error) => return Err(self.raw.explain(error)),
+            Err(error) => return Err(raw.explain(error)),
         };
-        let kept = self.raw.look_up(&plan);
+        let kept = raw.look_up(&plan);
         if let Some(result) = kept.as_ref().and_then(exchange::decode_kept) {
             return Ok(result);
         }
-        match self.raw.carry_out::<R, W>(&plan, kept.as_ref()).await {
+        match raw.carry_out::<R, W>(&plan, kept.as_ref()).await {
             Ok(result) => Ok(result),
-            Err(error) => Err(self.raw.explain(error)),
+            Err(error) => Err(raw.explain(error)),
         }
+    }
+
+    /// The call without the type of its result, but with what that says about the result.
+    pub(crate) fn into_raw(mut self) -> RawCall {
+        if TypeId::of::<R>() == TypeId::of::<Ref>() {
+            self.raw.flags |= flags::BY_REF;
+        }
+        self.raw
     }
 
     /// Makes the call and blocks until its result is there, as [`wait`](Self::wait) does.
@@ -329,6 +335,11 @@ impl RawCall {
             }
         }
         self.noted.callbacks.iter().try_for_each(|callback| callback.check_use(engine))?;
+        if !self.noted.promises.is_empty() {
+            let message = "a promise can only be an argument of a later call of its pipeline";
+            return Err(Error::new(ErrorKind::Misuse, message)
+                .with_hint("wait for the pipeline and use its results, or push the call to it"));
+        }
         if session.is_closed() {
             let message = format!("the session `{}` was closed", session.id);
             return Err(Error::new(ErrorKind::SessionClosed, message));
@@ -414,6 +425,22 @@ impl RawCall {
         made.map_err(|error| self.explain(error))
     }
 
+    /// Makes the calls of a pipeline and reads their results.
+    pub(crate) async fn outcomes<T, W: Wait>(
+        &mut self,
+        count: usize,
+        read: impl Fn(usize, Deserializer<'_, '_>) -> Result<T, DecodeError>,
+    ) -> Result<Vec<Result<T>>> {
+        let made = match self.plan() {
+            Ok(plan) => match self.run::<W>(&plan).await {
+                Ok(mut answer) => answer.outcomes::<T, W>(count, read).await,
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        made.map_err(|error| self.explain(error))
+    }
+
     /// Makes the call and reads its result, which is kept where results are.
     async fn carry_out<R: DeserializeOwned + 'static, W: Wait>(
         &mut self,
@@ -480,16 +507,23 @@ impl RawCall {
     }
 
     pub(crate) fn target(&self) -> String {
+        self.named.describe(&self.frame, self.receiver.as_ref())
+    }
+}
+
+impl Named {
+    /// What is called, by the names in a frame.
+    pub(crate) fn describe(&self, frame: &[u8], receiver: Option<&Ref>) -> String {
         let text = |range: &Range<usize>| {
-            let bytes = self.frame.get(range.clone()).unwrap_or_default();
+            let bytes = frame.get(range.clone()).unwrap_or_default();
             String::from_utf8_lossy(bytes).into_owned()
         };
-        let owner = self.receiver.as_ref().map_or("", |receiver| receiver.type_name());
-        match &self.named {
-            Named::Function { module, name } => format!("{}.{}", text(module), text(name)),
-            Named::Member(name) => format!("{owner}.{}", text(name)),
-            Named::Operation(name) if owner.is_empty() => (*name).to_owned(),
-            Named::Operation(name) => format!("{name} of {owner}"),
+        let owner = receiver.map_or("", |receiver| receiver.type_name());
+        match self {
+            Self::Function { module, name } => format!("{}.{}", text(module), text(name)),
+            Self::Member(name) => format!("{owner}.{}", text(name)),
+            Self::Operation(name) if owner.is_empty() => (*name).to_owned(),
+            Self::Operation(name) => format!("{name} of {owner}"),
         }
     }
 }

@@ -105,6 +105,20 @@ impl Draft {
         self
     }
 
+    /// Adds a call of a pipeline. Gives where its frame would begin if it had a header.
+    pub(crate) fn step(&mut self, kind: Kind, flags: u16, body: &[u8]) -> usize {
+        self.encoder.unsigned(kind as u64);
+        self.encoder.unsigned(flags.into());
+        self.encoder.bytes(body);
+        self.encoder.position() - body.len() - HEADER_LEN
+    }
+
+    /// What has to live as long as the frame does.
+    pub(crate) fn keep(&mut self, noted: Noted, receiver: Option<Ref>) {
+        self.call.noted.extend(noted);
+        self.call.noted.refs.extend(receiver);
+    }
+
     pub(crate) fn flags(mut self, flags: u16) -> Self {
         self.call.flags |= flags;
         self

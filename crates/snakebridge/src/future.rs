@@ -9,8 +9,9 @@ use serde::de::DeserializeOwned;
 use crate::call::Call;
 use crate::engine::waiting::task::Task;
 use crate::error::Result;
+use crate::pipeline::{Batch, Pipeline, Results};
 
-/// A call that is being awaited: what `.await` makes of a [`Call`].
+/// A call that is being awaited: what `.await` makes of a [`Call`], a [`Pipeline`], or a [`Batch`].
 ///
 /// It has to be polled on a tokio runtime with I/O and time enabled, of any flavor; elsewhere it gives an
 /// error of kind [`Misuse`](crate::ErrorKind::Misuse). The call is made when it is polled for the first
@@ -29,6 +30,26 @@ impl<R: DeserializeOwned + 'static> IntoFuture for Call<R> {
     type IntoFuture = CallFuture<R>;
 
     fn into_future(self) -> CallFuture<R> {
+        CallFuture(Box::pin(self.make::<Task>()))
+    }
+}
+
+/// Cancelling it cancels what its calls have not done yet.
+impl IntoFuture for Pipeline {
+    type Output = Result<Results>;
+    type IntoFuture = CallFuture<Results>;
+
+    fn into_future(self) -> CallFuture<Results> {
+        CallFuture(Box::pin(self.make::<Task>()))
+    }
+}
+
+/// Cancelling it cancels what its calls have not done yet.
+impl<R: DeserializeOwned + 'static> IntoFuture for Batch<R> {
+    type Output = Result<Vec<Result<R>>>;
+    type IntoFuture = CallFuture<Vec<Result<R>>>;
+
+    fn into_future(self) -> CallFuture<Vec<Result<R>>> {
         CallFuture(Box::pin(self.make::<Task>()))
     }
 }

@@ -58,6 +58,7 @@ mod global;
 #[cfg(doctest)]
 mod guide;
 mod options;
+mod pipeline;
 mod pool;
 mod profiles;
 mod refs;
@@ -84,6 +85,7 @@ pub use error::{Error, ErrorKind, PythonError, Result, Retry};
 pub use future::CallFuture;
 pub use global::{bridge, call, exec, get};
 pub use options::{Affinity, CallOptions};
+pub use pipeline::{Batch, Pipeline, Promise, Results};
 pub use pool::Pool;
 pub use refs::Ref;
 pub use session::{Session, SessionBuilder};

@@ -57,7 +57,7 @@ pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 /// assert_eq!(root, 4.0);
 /// # Ok::<(), snakebridge::Error>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[must_use = "options do nothing until they are given to `Bridge::with`"]
 pub struct CallOptions {
     pub(crate) limit: Option<Limit>,
@@ -137,6 +137,11 @@ impl CallOptions {
     pub fn idempotent(mut self, yes: bool) -> Self {
         self.idempotent = Some(yes);
         self
+    }
+
+    /// Whether nothing is said.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 
     /// These options, and where they say nothing, those of `other`.

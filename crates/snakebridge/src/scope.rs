@@ -33,16 +33,19 @@ struct Table {
 pub struct Noted {
     pub(crate) refs: Vec<Ref>,
     pub(crate) callbacks: Vec<Callback>,
+    /// The pipelines that the promises are of.
+    pub(crate) promises: Vec<u64>,
 }
 
 impl Noted {
     pub(crate) fn extend(&mut self, other: Self) {
         self.refs.extend(other.refs);
         self.callbacks.extend(other.callbacks);
+        self.promises.extend(other.promises);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.refs.is_empty() && self.callbacks.is_empty()
+        self.refs.is_empty() && self.callbacks.is_empty() && self.promises.is_empty()
     }
 }
 
@@ -77,6 +80,11 @@ pub(crate) fn note_ref(written: &Ref) -> bool {
 /// Notes that a callback was written. False outside of [`encoding`].
 pub(crate) fn note_callback(written: &Callback) -> bool {
     note(|noted| noted.callbacks.push(written.clone()))
+}
+
+/// Notes that a promise of this pipeline was written. False outside of [`encoding`].
+pub(crate) fn note_promise(pipeline: u64) -> bool {
+    note(|noted| noted.promises.push(pipeline))
 }
 
 fn note(add: impl FnOnce(&mut Noted)) -> bool {

@@ -36,6 +36,7 @@ ITER = 16
 AWAIT = 17
 ENTER = 18
 EXIT = 19
+PIPELINE = 20
 # Added to the kind of a request whose result is iterated over.
 ITERATED = 128
 # Added to the kind of a request whose result is awaited.
@@ -54,6 +55,9 @@ FAULT = 67
 CALLBACK = 68
 CALLBACKS_DROPPED = 69
 
+# The id of the first result of a pipeline, where a later request of it names it like a ref.
+FIRST_RESULT = 1 << 60
+
 # Kinds on the control channel.
 INIT = 96
 HELLO = 97
@@ -70,6 +74,7 @@ FAULT_REF_NOT_FOUND = 1
 FAULT_ARGUMENTS = 2
 FAULT_RESULT = 3
 FAULT_REQUEST = 4
+FAULT_NOT_MADE = 5
 
 
 class ProtocolError(Exception):

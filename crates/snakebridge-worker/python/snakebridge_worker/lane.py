@@ -14,18 +14,19 @@ import os
 import sys
 from io import BytesIO
 
-from . import callbacks, errors, frames
+from . import callbacks, errors, frames, pipelines
 from .codec import PICKLE_PROTOCOL, Unpickler, dumps, loads
 from .contexts import Contexts
 from .encode import Encoder, Kept
 from .operations import OPERATIONS, WITH_RESULTS
 from .operations import running as running_call
+from .pipelines import Outcomes
 from .sessions import RefNotFound, Sessions
 from .streams import Batch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
     from .operations import Operation
 
@@ -52,11 +53,15 @@ class _ArgumentLoader(Unpickler):
     objects: dict[int, Any]
     callbacks: callbacks.Callbacks
     session: int
+    # Finds results of the pipeline that the request is a part of.
+    result: Callable[[int], Any] | None
 
     def persistent_load(self, pid: Any) -> Any:
         """The object behind a ref; a callback has an id below zero."""
         if pid < 0:
             return self.callbacks.find(-pid, self.session)
+        if pid >= frames.FIRST_RESULT and self.result is not None:
+            return self.result(pid)
         try:
             return self.objects[pid]
         except KeyError:
@@ -72,11 +77,12 @@ class Lane:
         self.sessions = sessions
         self.encoder = Encoder(sessions)
         self.contexts = Contexts(self.wait_for)
-        self.operations = {
+        self.operations: dict[int, Operation] = {
             **OPERATIONS,
             frames.AWAIT: self.await_target,
             frames.ENTER: self.enter,
             frames.EXIT: self.exit,
+            frames.PIPELINE: lambda parts: pipelines.run(self, parts),
         }
         for kind in WITH_RESULTS:
             self.operations[kind + frames.AWAITED] = self.awaited(OPERATIONS[kind])
@@ -218,6 +224,9 @@ class Lane:
         if type(result) is Batch:
             self.send_batch(session, flags, result)
             return
+        if type(result) is Outcomes:
+            self.send_parts(session, (result.values, result.failures))
+            return
         if type(result) is str and not flags & frames.BY_REF:
             # Whether it is valid Unicode shows when the host reads it.
             self.last, self.last_session = result, session
@@ -249,12 +258,16 @@ class Lane:
         if len(items) == 1 and type(items[0]) in SCALARS:
             self.send(frames.VALUE, dumps(result, PICKLE_PROTOCOL))
             return
-        self.last, self.last_session = result, session
+        self.send_parts(session, result)
+
+    def send_parts(self, session: int, parts: tuple[Any, ...]) -> None:
+        """Sends a result that is values and words about them, and so cannot be a ref as a whole."""
+        self.last, self.last_session = parts, session
         try:
             try:
-                reply = self.encoder.fast(session, result)
+                reply = self.encoder.fast(session, parts)
             except Exception:
-                reply = self.encoder.careful(session, result)
+                reply = self.encoder.careful(session, parts)
         except BaseException as error:
             self.encoder.forget()
             self.send(frames.ERROR, errors.encode(error))
@@ -306,9 +319,12 @@ class Lane:
             self.encoder.forget()
             self.send(frames.REF, self.encoder.ref(session, result))
 
-    def load_with_refs(self, session: int, body: Any) -> Any:
+    def load_with_refs(
+        self, session: int, body: Any, result: Callable[[int], Any] | None = None
+    ) -> Any:
         """The parts of a request, with the objects in the places of their refs."""
         loader = _ArgumentLoader(BytesIO(body))
+        loader.result = result
         loader.objects = self.sessions.table(session)
         loader.callbacks, loader.session = self.callbacks, session
         return loader.load()

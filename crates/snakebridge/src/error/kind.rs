@@ -15,6 +15,8 @@ pub enum ErrorKind {
     /// The API was used in a way that can never work, such as two refs of different workers in one
     /// call.
     Misuse,
+    /// A call of a pipeline was not made, because it uses the result of one that has failed.
+    NotMade,
     /// The ref was released.
     RefReleased,
     /// The worker that held the object has ended.

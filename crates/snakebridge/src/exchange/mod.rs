@@ -3,6 +3,7 @@
 mod batch;
 mod callbacks;
 mod nested;
+mod outcomes;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -350,16 +351,23 @@ impl Answer {
             }
             Err(error) => return error,
         };
-        let error = match fault.code {
+        self.fault_error(fault.code, &fault.text)
+    }
+
+    fn fault_error(&self, code: FaultCode, text: &str) -> Error {
+        let error = match code {
             FaultCode::RefNotFound => Error::new(
                 ErrorKind::RefReleased,
-                format!("the worker holds no object for ref {}", fault.text),
+                format!("the worker holds no object for ref {text}"),
             ),
             FaultCode::Arguments => {
-                let message = format!("Python cannot build the arguments: {}", fault.text);
+                let message = format!("Python cannot build the arguments: {text}");
                 Error::new(ErrorKind::Encode, message)
             }
-            _ => self.protocol(&fault.text),
+            FaultCode::NotMade => {
+                Error::new(ErrorKind::NotMade, format!("the call was not made: {text}"))
+            }
+            _ => self.protocol(text),
         };
         error.with_worker(WorkerId(self.worker.slot))
     }
