@@ -19,6 +19,7 @@ use crate::engine::placement::Want;
 use crate::engine::sessions::{Held, SessionState, new_id};
 use crate::engine::{Engine, PythonInfo, Shared, WorkerId, closed};
 use crate::error::{Error, Result};
+use crate::fan_out::Map;
 use crate::options::CallOptions;
 use crate::pipeline::{Batch, Pipeline};
 use crate::session::SessionBuilder;
@@ -250,6 +251,19 @@ impl Bridge {
         R: DeserializeOwned + 'static,
     {
         Batch::new(self, module, function, inputs)
+    }
+
+    /// Calls one function with many inputs, on all workers of the pool; see [`Map`].
+    pub fn map<R>(
+        &self,
+        module: &str,
+        function: &str,
+        inputs: impl IntoIterator<Item: IntoArgs, IntoIter: Send + 'static>,
+    ) -> Map<R, impl Iterator<Item: IntoArgs> + Send + 'static>
+    where
+        R: DeserializeOwned + Send + 'static,
+    {
+        Map::new(self, module, function, inputs.into_iter())
     }
 
     /// A handle of the same bridge with other defaults, in the same session. What `options` says

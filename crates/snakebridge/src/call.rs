@@ -4,6 +4,7 @@ use std::any::{Any, TypeId};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,10 +19,13 @@ use crate::engine::Config;
 use crate::engine::placement::Want;
 use crate::engine::results::Lookup;
 use crate::engine::sessions::SessionState;
+#[cfg(feature = "tokio")]
+use crate::engine::waiting::task::Task;
 use crate::engine::waiting::{self, Thread, Wait};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::exchange::{self, Answer, Batch};
 use crate::options::{Affinity, CallOptions, Limit};
+use crate::pending::Pending;
 use crate::refs::Ref;
 use crate::scope::Noted;
 use crate::streams::Iter;
@@ -149,6 +153,34 @@ impl<R: DeserializeOwned + 'static> Call<R> {
         waiting::now(self.make::<Thread>())
     }
 
+    /// Sends the call, and gives what its result can be had from later: several calls can run at the same
+    /// time, each on a worker of its own, without a thread for each.
+    ///
+    /// Blocks until there is a worker. What goes wrong from then on, and before, is the error of
+    /// [`Pending::wait`].
+    ///
+    /// ```
+    /// use snakebridge::{Bridge, Pending, Result};
+    ///
+    /// let py = Bridge::builder().workers(2).build()?;
+    /// let roots: Vec<Pending<f64>> = [16, 25].map(|x| py.call("math", "sqrt", (x,)).start()).into();
+    /// let roots: Result<Vec<f64>> = roots.into_iter().map(Pending::wait).collect();
+    /// assert_eq!(roots?, [4.0, 5.0]);
+    /// # Ok::<(), snakebridge::Error>(())
+    /// ```
+    pub fn start(self) -> Pending<R> {
+        waiting::now(Pending::start::<Thread>(self))
+    }
+
+    /// The same for async code, where it is the future that waits for a worker.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels the call, as that of a [`CallFuture`](crate::CallFuture) does.
+    #[cfg(feature = "tokio")]
+    pub async fn start_async(self) -> Pending<R> {
+        Pending::start::<Task>(self).await
+    }
+
     /// Has Python await the result, for functions that are `async`: what the call gives is what comes of
     /// that.
     ///
@@ -207,7 +239,7 @@ impl<R: DeserializeOwned + 'static> Call<R> {
         if let Some(result) = kept.as_ref().and_then(exchange::decode_kept) {
             return Ok(result);
         }
-        match raw.carry_out::<R, W>(&plan, kept.as_ref()).await {
+        match raw.carry_out::<R, W>(&plan, kept.as_ref(), None).await {
             Ok(result) => Ok(result),
             Err(error) => Err(raw.explain(error)),
         }
@@ -300,6 +332,21 @@ impl Plan {
             queue_limit: self.queue_limit,
             deadline: self.deadline,
         }
+    }
+}
+
+/// A call whose request was sent, unless it has no need to be sent yet.
+pub(crate) struct Begun {
+    plan: Plan,
+    kept: Option<Lookup>,
+    answer: Option<Answer>,
+}
+
+impl Begun {
+    /// Waits until there is something to read, or the time is over. False if the other end of
+    /// `cancelled` was closed first.
+    pub(crate) fn wait_unless(&self, cancelled: &OwnedFd) -> bool {
+        self.answer.as_ref().is_none_or(|answer| answer.wait_unless(cancelled))
     }
 }
 
@@ -416,7 +463,7 @@ impl RawCall {
         W: Wait,
     {
         let made = match self.plan() {
-            Ok(plan) => match self.run::<W>(&plan).await {
+            Ok(plan) => match self.run::<W>(&plan, None).await {
                 Ok(mut answer) => answer.batch::<T, W>().await,
                 Err(error) => Err(error),
             },
@@ -425,20 +472,46 @@ impl RawCall {
         made.map_err(|error| self.explain(error))
     }
 
-    /// Makes the calls of a pipeline and reads their results.
+    /// Sends the request, where it can be sent ahead of its reply.
+    pub(crate) async fn begin<W: Wait>(&mut self) -> Result<Begun> {
+        let plan = self.plan().map_err(|error| self.explain(error))?;
+        let kept = self.look_up(&plan);
+        let is_known = kept.as_ref().is_some_and(|kept| kept.found.is_some());
+        let begun = match is_known || exchange::is_nested(self, &plan)? {
+            true => None,
+            false => {
+                let begun = exchange::begin::<W>(self, &plan).await;
+                Some(begun.map_err(|error| self.explain(error))?)
+            }
+        };
+        Ok(Begun { plan, kept, answer: begun })
+    }
+
+    /// Waits for the result of a call that was begun.
+    pub(crate) async fn finish<R: DeserializeOwned + 'static, W: Wait>(
+        &mut self,
+        begun: Begun,
+    ) -> Result<R> {
+        let Begun { plan, kept, answer } = begun;
+        if let Some(result) = kept.as_ref().and_then(exchange::decode_kept) {
+            return Ok(result);
+        }
+        let finished = self.carry_out::<R, W>(&plan, kept.as_ref(), answer).await;
+        finished.map_err(|error| self.explain(error))
+    }
+
+    /// Waits for the results of a pipeline that was begun.
     pub(crate) async fn outcomes<T, W: Wait>(
         &mut self,
+        begun: Begun,
         count: usize,
         read: impl Fn(usize, Deserializer<'_, '_>) -> Result<T, DecodeError>,
     ) -> Result<Vec<Result<T>>> {
-        let made = match self.plan() {
-            Ok(plan) => match self.run::<W>(&plan).await {
-                Ok(mut answer) => answer.outcomes::<T, W>(count, read).await,
-                Err(error) => Err(error),
-            },
+        let outcomes = match self.run::<W>(&begun.plan, begun.answer).await {
+            Ok(mut answer) => answer.outcomes::<T, W>(count, read).await,
             Err(error) => Err(error),
         };
-        made.map_err(|error| self.explain(error))
+        outcomes.map_err(|error| self.explain(error))
     }
 
     /// Makes the call and reads its result, which is kept where results are.
@@ -446,8 +519,9 @@ impl RawCall {
         &mut self,
         plan: &Plan,
         kept: Option<&Lookup>,
+        begun: Option<Answer>,
     ) -> Result<R> {
-        let mut answer = self.run::<W>(plan).await?;
+        let mut answer = self.run::<W>(plan, begun).await?;
         let result = read::<R, W>(&mut answer).await?;
         if let Some(kept) = kept {
             answer.keep(kept);
@@ -455,14 +529,18 @@ impl RawCall {
         Ok(result)
     }
 
-    /// Makes the call; again if its worker was lost and that does no harm.
-    async fn run<W: Wait>(&mut self, plan: &Plan) -> Result<Answer> {
+    /// Makes the call, which may have been begun; again if its worker was lost and that does no harm.
+    async fn run<W: Wait>(&mut self, plan: &Plan, mut begun: Option<Answer>) -> Result<Answer> {
         let mut left = match self.is_idempotent() && plan.pinned.is_none() {
             true => TRIES_AGAIN,
             false => 0,
         };
         loop {
-            match exchange::run::<W>(self, plan).await {
+            let outcome = match begun.take() {
+                Some(begun) => begun.finish::<W>().await,
+                None => exchange::run::<W>(self, plan).await,
+            };
+            match outcome {
                 Err(error) if error.kind() == ErrorKind::WorkerLost && left > 0 => left -= 1,
                 outcome => return outcome,
             }
@@ -474,7 +552,8 @@ impl RawCall {
         let pool = self.home.engine().ok()?.shared.config.pool(plan.session.pool);
         let results = Arc::clone(pool.results.as_ref()?);
         let has_refs = self.receiver.is_some() || !self.noted.is_empty();
-        if has_refs || self.flags & flags::BY_REF != 0 || !self.is_idempotent() {
+        let is_many = self.kind == Kind::Pipeline;
+        if has_refs || is_many || self.flags & flags::BY_REF != 0 || !self.is_idempotent() {
             return None;
         }
         // One result for all sessions.

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::call::Call;
 use crate::engine::waiting::task::Task;
 use crate::error::Result;
+use crate::pending::Pending;
 use crate::pipeline::{Batch, Pipeline, Results};
 
 /// A call that is being awaited: what `.await` makes of a [`Call`], a [`Pipeline`], or a [`Batch`].
@@ -31,6 +32,15 @@ impl<R: DeserializeOwned + 'static> IntoFuture for Call<R> {
 
     fn into_future(self) -> CallFuture<R> {
         CallFuture(Box::pin(self.make::<Task>()))
+    }
+}
+
+impl<R: DeserializeOwned + 'static> IntoFuture for Pending<R> {
+    type Output = Result<R>;
+    type IntoFuture = CallFuture<R>;
+
+    fn into_future(self) -> CallFuture<R> {
+        CallFuture(Box::pin(self.finish::<Task>()))
     }
 }
 

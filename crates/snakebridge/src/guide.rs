@@ -32,6 +32,10 @@ struct Callbacks;
 #[doc = include_str!("../../../docs/guide/output-and-health.md")]
 struct OutputAndHealth;
 
+/// Pipelines, fan-out, calls that are started.
+#[doc = include_str!("../../../docs/guide/many-calls.md")]
+struct ManyCalls;
+
 /// Items, one after the other.
 #[cfg(feature = "tokio")]
 #[doc = include_str!("../../../docs/guide/streaming.md")]

@@ -52,12 +52,14 @@ mod draft;
 mod engine;
 pub mod error;
 mod exchange;
+mod fan_out;
 #[cfg(feature = "tokio")]
 mod future;
 mod global;
 #[cfg(doctest)]
 mod guide;
 mod options;
+mod pending;
 mod pipeline;
 mod pool;
 mod profiles;
@@ -82,9 +84,13 @@ pub use engine::{PythonInfo, WorkerId};
 #[doc(inline)]
 pub use error::{Error, ErrorKind, PythonError, Result, Retry};
 #[cfg(feature = "tokio")]
+pub use fan_out::MapStream;
+pub use fan_out::{Map, MapIter};
+#[cfg(feature = "tokio")]
 pub use future::CallFuture;
 pub use global::{bridge, call, exec, get};
 pub use options::{Affinity, CallOptions};
+pub use pending::Pending;
 pub use pipeline::{Batch, Pipeline, Promise, Results};
 pub use pool::Pool;
 pub use refs::Ref;

@@ -6,6 +6,7 @@ mod nested;
 mod outcomes;
 
 use std::cell::Cell;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ use crate::engine::loss::Loss;
 use crate::engine::placement::Grant;
 use crate::engine::results::Lookup;
 use crate::engine::sessions::SessionState;
-use crate::engine::waiting::Wait;
+use crate::engine::waiting::{Wait, thread};
 use crate::engine::{Engine, WorkerId, supervisor};
 use crate::error::{Error, ErrorKind, PythonError, Result};
 use crate::options::CallOptions;
@@ -32,7 +33,12 @@ pub(crate) use callbacks::{read_dropped, stop_frame};
 use nested::Conversation;
 
 /// Sends the request and waits for its reply.
-pub(crate) async fn run<W: Wait>(call: &mut RawCall, plan: &Plan) -> Result<Answer> {
+pub(crate) async fn run<W: Wait>(call: &RawCall, plan: &Plan) -> Result<Answer> {
+    begin::<W>(call, plan).await?.finish::<W>().await
+}
+
+/// Sends the request.
+pub(crate) async fn begin<W: Wait>(call: &RawCall, plan: &Plan) -> Result<Answer> {
     let engine = Arc::clone(call.home.engine()?);
     let mut answer = match nested::lane_for(&engine, plan.session.pool, plan.pinned) {
         Some((around, lane)) => Answer::nested(around, lane, plan, &call.home.defaults),
@@ -45,15 +51,12 @@ pub(crate) async fn run<W: Wait>(call: &mut RawCall, plan: &Plan) -> Result<Answ
         answer.engine.shared.callbacks.sent(answer.worker, callback.id());
     }
     answer.send::<W>(&call.frame).await?;
-    match answer.reply()?.header.kind {
-        Kind::Value | Kind::Ref => Ok(answer),
-        Kind::Error => Err(answer.raised()),
-        Kind::Fault => Err(answer.fault()),
-        kind => {
-            answer.state = LaneState::Damaged;
-            Err(answer.protocol(&format!("a reply of kind {kind:?}")))
-        }
-    }
+    Ok(answer)
+}
+
+/// Whether the call goes down the lane of a call whose callback this thread runs.
+pub(crate) fn is_nested(call: &RawCall, plan: &Plan) -> Result<bool> {
+    Ok(nested::is_inside(call.home.engine()?, plan.session.pool, plan.pinned))
 }
 
 /// Reads a result that was kept; `None` if there is none, or it does not fit: then the call itself says
@@ -142,6 +145,27 @@ impl Answer {
         answer
     }
 
+    /// Waits for the reply.
+    pub(crate) async fn finish<W: Wait>(mut self) -> Result<Self> {
+        self.await_reply::<W>().await?;
+        match self.reply()?.header.kind {
+            Kind::Value | Kind::Ref => Ok(self),
+            Kind::Error => Err(self.raised()),
+            Kind::Fault => Err(self.fault()),
+            kind => {
+                self.state = LaneState::Damaged;
+                Err(self.protocol(&format!("a reply of kind {kind:?}")))
+            }
+        }
+    }
+
+    /// Waits until there is something to read, or the time is over. False if the other end of
+    /// `cancelled` was closed first.
+    pub(crate) fn wait_unless(&self, cancelled: &OwnedFd) -> bool {
+        let lane = self.lane.as_ref();
+        lane.is_none_or(|lane| thread::wait_unless(lane, cancelled, self.deadline))
+    }
+
     /// Reads the reply into a Rust type.
     pub(crate) async fn decode<R: DeserializeOwned, W: Wait>(&mut self) -> Result<R> {
         match self.decode_reply() {
@@ -217,7 +241,8 @@ impl Answer {
         }
         let header = Header { kind: Kind::Again, flags: 0, session: self.session.number, len: 0 };
         let frame: [u8; HEADER_LEN] = header.to_bytes();
-        self.send::<W>(&frame).await
+        self.send::<W>(&frame).await?;
+        self.await_reply::<W>().await
     }
 
     async fn send<W: Wait>(&mut self, frame: &[u8]) -> Result<()> {
@@ -226,7 +251,10 @@ impl Answer {
             pairs => supervisor::release_frame(&pairs),
         };
         self.opened(1);
-        self.write::<W>(&releases, frame).await?;
+        self.write::<W>(&releases, frame).await
+    }
+
+    async fn await_reply<W: Wait>(&mut self) -> Result<()> {
         self.receive::<W>().await?;
         while matches!(self.reply()?.header.kind, Kind::Callback | Kind::CallbacksDropped) {
             self.converse::<W>().await?;

@@ -102,6 +102,12 @@ impl Conversation {
         self.made.swap(0, Ordering::Relaxed)
     }
 
+    /// Whether calls like this go down the lane.
+    fn serves(&self, engine: &Arc<Engine>, pool: PoolId, pinned: Option<WorkerKey>) -> bool {
+        let right = pinned.is_none_or(|worker| worker == self.worker);
+        right && Arc::ptr_eq(&self.engine, engine) && self.pool == pool
+    }
+
     fn take(&self) -> Option<Box<Lane>> {
         let mut lane = self.lock();
         match std::mem::replace(&mut *lane, Inside::Taken) {
@@ -126,10 +132,12 @@ pub(super) fn lane_for(
 ) -> Option<(Arc<Conversation>, Box<Lane>)> {
     OPEN.with(|open| {
         let open = open.borrow();
-        let conversation = open.iter().rev().find(|open| {
-            let right = pinned.is_none_or(|worker| worker == open.worker);
-            Arc::ptr_eq(&open.engine, engine) && open.pool == pool && right
-        })?;
+        let conversation = open.iter().rev().find(|open| open.serves(engine, pool, pinned))?;
         Some((Arc::clone(conversation), conversation.take()?))
     })
+}
+
+/// Whether there is such a lane, free or not.
+pub(super) fn is_inside(engine: &Arc<Engine>, pool: PoolId, pinned: Option<WorkerKey>) -> bool {
+    OPEN.with(|open| open.borrow().iter().any(|open| open.serves(engine, pool, pinned)))
 }

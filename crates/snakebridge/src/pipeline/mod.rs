@@ -5,6 +5,7 @@ mod promise;
 mod results;
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use snakebridge_wire::{DecodeError, Deserializer, Kind};
 
 use crate::args::IntoArgs;
 use crate::bridge::Bridge;
-use crate::call::{Call, Named, RawCall};
+use crate::call::{Begun, Call, Named, RawCall};
 use crate::draft::Draft;
 use crate::engine::waiting::{self, Thread, Wait};
 use crate::error::{Error, ErrorKind, Result};
@@ -60,6 +61,8 @@ pub struct Pipeline {
     /// How the result of each is read.
     reads: Vec<results::Read>,
     options: CallOptions,
+    /// What errors of the whole speak of, where it is no pipeline to the user.
+    target: Option<String>,
 }
 
 /// One call of a pipeline.
@@ -82,6 +85,7 @@ impl Pipeline {
             steps: Vec::new(),
             reads: Vec::new(),
             options: CallOptions::default(),
+            target: None,
         }
     }
 
@@ -167,8 +171,10 @@ impl Pipeline {
     where
         R: DeserializeOwned + Send + 'static,
     {
+        let promise = Promise::new(self.id, self.steps.len() as u64);
         self.reads.push(results::boxed::<R>);
-        Promise::new(self.id, self.add(call.into_raw()))
+        self.add(call.into_raw());
+        promise
     }
 
     /// Makes the calls and blocks until all of them are done.
@@ -186,8 +192,12 @@ impl Pipeline {
         Ok(Results::new(id, results))
     }
 
-    /// Adds a call, and gives its place.
-    fn add(&mut self, mut call: RawCall) -> u64 {
+    /// Has errors of the whole speak of this.
+    pub(crate) fn speaks_of(&mut self, target: String) {
+        self.target = Some(target);
+    }
+
+    pub(crate) fn add(&mut self, mut call: RawCall) {
         let error = self.refusal(&mut call);
         // What could not be sent leaves its place empty, so that the others keep theirs.
         let body = match error {
@@ -201,7 +211,6 @@ impl Pipeline {
         let error = error.map(|error| error.with_target(call.target()));
         let (named, receiver) = (call.named.clone(), call.receiver.take());
         self.steps.push(Step { named, start, receiver, error });
-        self.steps.len() as u64 - 1
     }
 
     /// Why a call cannot be one of this pipeline.
@@ -228,17 +237,57 @@ impl Pipeline {
     }
 
     /// Makes the calls; reads the result of each.
-    async fn outcomes<T, W: Wait>(
+    pub(crate) async fn outcomes<T, W: Wait>(
         self,
         read: impl Fn(usize, Deserializer<'_, '_>) -> Result<T, DecodeError>,
     ) -> Result<Vec<Result<T>>> {
+        self.begin::<W>().await?.outcomes::<T, W>(read).await
+    }
+
+    /// Sends the calls.
+    pub(crate) async fn begin<W: Wait>(self) -> Result<Sent> {
         let mut call = self.draft.finish_raw();
         call.options = self.options;
         call.noted.promises.clear();
-        let outcomes = call.outcomes::<T, W>(self.steps.len(), read).await?;
+        let target = self.target;
+        match call.begin::<W>().await {
+            Ok(begun) => Ok(Sent { call, begun, steps: self.steps, target }),
+            Err(error) => Err(of_the_whole(error, target)),
+        }
+    }
+}
+
+/// A pipeline whose calls were sent.
+pub(crate) struct Sent {
+    call: RawCall,
+    begun: Begun,
+    steps: Vec<Step>,
+    target: Option<String>,
+}
+
+fn of_the_whole(error: Error, target: Option<String>) -> Error {
+    match target {
+        Some(target) => error.with_target(target),
+        None => error,
+    }
+}
+
+impl Sent {
+    /// Waits until there is something to read, or the time is over. False if the other end of
+    /// `cancelled` was closed first.
+    pub(crate) fn wait_unless(&self, cancelled: &OwnedFd) -> bool {
+        self.begun.wait_unless(cancelled)
+    }
+
+    pub(crate) async fn outcomes<T, W: Wait>(
+        mut self,
+        read: impl Fn(usize, Deserializer<'_, '_>) -> Result<T, DecodeError>,
+    ) -> Result<Vec<Result<T>>> {
+        let outcomes = self.call.outcomes::<T, W>(self.begun, self.steps.len(), read).await;
+        let outcomes = outcomes.map_err(|error| of_the_whole(error, self.target))?;
         let named = |(step, outcome): (Step, Result<T>)| match step.error {
             Some(error) => Err(error),
-            None => outcome.map_err(|error| error.with_target(step.target(&call.frame))),
+            None => outcome.map_err(|error| error.with_target(step.target(&self.call.frame))),
         };
         Ok(self.steps.into_iter().zip(outcomes).map(named).collect())
     }

@@ -54,19 +54,34 @@ pub(crate) fn read(lane: &mut Lane, deadline: Option<Instant>) -> Result<(), Lan
     }
 }
 
+/// Waits until there is something to read, or the deadline has passed. False if the other end of
+/// `cancelled` was closed first.
+pub(crate) fn wait_unless(lane: &Lane, cancelled: &OwnedFd, deadline: Option<Instant>) -> bool {
+    let mut ends = [&lane.reply, cancelled].map(|end| PollFd::new(end, PollFlags::IN));
+    loop {
+        match poll(&mut ends, left(deadline).as_ref()) {
+            Ok(_) => return ends[1].revents().is_empty(),
+            Err(Errno::INTR) => {}
+            // Reading will tell.
+            Err(_) => return true,
+        }
+    }
+}
+
 /// Waits until an end is ready. False if the deadline passes first.
 fn wait_for(end: &OwnedFd, flags: PollFlags, deadline: Option<Instant>) -> Result<bool, LaneError> {
     loop {
-        let left = deadline.map(|deadline| {
-            let left = deadline.saturating_duration_since(Instant::now());
-            // Longer than any program runs, and within what the kernel takes.
-            Timespec::try_from(left).unwrap_or(Timespec { tv_sec: i64::MAX / 4, tv_nsec: 0 })
-        });
-        match poll(&mut [PollFd::new(end, flags)], left.as_ref()) {
+        match poll(&mut [PollFd::new(end, flags)], left(deadline).as_ref()) {
             Ok(0) => return Ok(false),
             Ok(_) => return Ok(true),
             Err(Errno::INTR) => {}
             Err(_) => return Err(LaneError::Lost),
         }
     }
+}
+
+fn left(deadline: Option<Instant>) -> Option<Timespec> {
+    let left = deadline?.saturating_duration_since(Instant::now());
+    // Longer than any program runs, and within what the kernel takes.
+    Some(Timespec::try_from(left).unwrap_or(Timespec { tv_sec: i64::MAX / 4, tv_nsec: 0 }))
 }
