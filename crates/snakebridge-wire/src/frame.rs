@@ -119,6 +119,16 @@ pub enum Kind {
     EventsDropped = 101,
     /// Write the stacks of all threads to the descriptor that comes with this.
     DumpStacks = 102,
+    /// On the control channel, worker to host: a thread calls a callback that no call waits for. A
+    /// number and the id of the callback in eight bytes each, then `(args, kwargs)`.
+    BackgroundCallback = 103,
+    /// On the control channel, host to worker: the number, then the result of that callback.
+    BackgroundValue = 104,
+    /// On the control channel, host to worker: the number, then the failure of that callback,
+    /// `(class, message, causes)`.
+    BackgroundError = 105,
+    /// On the control channel, worker to host: the refs in the result with this number were taken.
+    BackgroundTaken = 106,
 
     /// As [`Call`](Self::Call), and then the first items of the result.
     CallIter = 129,
@@ -189,6 +199,10 @@ impl Kind {
             100 => Self::Warning,
             101 => Self::EventsDropped,
             102 => Self::DumpStacks,
+            103 => Self::BackgroundCallback,
+            104 => Self::BackgroundValue,
+            105 => Self::BackgroundError,
+            106 => Self::BackgroundTaken,
             129 => Self::CallIter,
             130 => Self::GetIter,
             131 => Self::MethodIter,

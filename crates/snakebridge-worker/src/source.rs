@@ -9,9 +9,11 @@ macro_rules! files {
 /// Name and text of each file of the package.
 pub(crate) const FILES: &[(&str, &str)] = files![
     "__init__.py",
+    "background.py",
     "callbacks.py",
     "codec.py",
     "contexts.py",
+    "control.py",
     "coroutines.py",
     "encode.py",
     "errors.py",

@@ -283,6 +283,13 @@ impl<E: Clone> Scheduler<E> {
         }
     }
 
+    /// Refs were made on a worker that no call has made: arguments of callbacks on threads.
+    pub fn made(&mut self, worker: WorkerKey, count: u64) {
+        if self.is_alive(worker) {
+            self.slots[worker.slot as usize].refs += count as i64;
+        }
+    }
+
     /// Refs on a worker were released.
     pub fn released(&mut self, now: Instant, worker: WorkerKey, count: u64) {
         if !self.is_alive(worker) {

@@ -3,6 +3,8 @@
     user's code ---call---> Callback ---CALLBACK---> host
                  <--value or exception--- CALLBACK_VALUE, CALLBACK_ERROR
 
+That is within a call, on its lane; `background` is for everything else.
+
 The host keeps a function as long as a callable for it lives here; `Callbacks.dropped` collects
 those that have gone, and the lane tells the host with its next reply.
 """
@@ -10,6 +12,7 @@ those that have gone, and the lane tells the host with its next reply.
 from __future__ import annotations
 
 import sys
+from _thread import RLock
 from _weakref import ref
 
 TYPE_CHECKING = False
@@ -56,16 +59,19 @@ class Callbacks:
         # Id and count in turn; grows from whatever thread drops a callable.
         self.dropped: list[int] = []
         self._alive: dict[int, ref[Callback]] = {}
+        # Callables come with requests, and with what callbacks on other threads return.
+        self._finding = RLock()
 
     def find(self, callback_id: int, session: int) -> Callback:
         """The callable for an id that the host has sent: the same one as long as it lives."""
-        known = self._alive.get(callback_id)
-        found = None if known is None else known()
-        if found is None:
-            found = Callback(self, callback_id, session)
-            self._alive[callback_id] = ref(found)
-        found._received += 1
-        return found
+        with self._finding:
+            known = self._alive.get(callback_id)
+            found = None if known is None else known()
+            if found is None:
+                found = Callback(self, callback_id, session)
+                self._alive[callback_id] = ref(found)
+            found._received += 1
+            return found
 
     def take_dropped(self) -> tuple[int, ...]:
         """What the host has not been told yet."""
@@ -73,10 +79,11 @@ class Callbacks:
         count = len(self.dropped)
         dropped = self.dropped[:count]
         del self.dropped[:count]
-        for callback_id in dropped[::2]:
-            known = self._alive.get(callback_id)
-            if known is not None and known() is None:
-                del self._alive[callback_id]
+        with self._finding:
+            for callback_id in dropped[::2]:
+                known = self._alive.get(callback_id)
+                if known is not None and known() is None:
+                    del self._alive[callback_id]
         return tuple(dropped)
 
 

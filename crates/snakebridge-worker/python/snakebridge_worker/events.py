@@ -10,7 +10,6 @@ of kept. `logging` is not imported for this: it is taken note of when the user's
 from __future__ import annotations
 
 import _signal
-import _socket
 import _thread
 import sys
 
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from collections import deque
     from types import ModuleType
     from typing import Any, Callable
+
+    from .control import Control
 
     # The session and the name of the call that the current thread carries out.
     Where = Callable[[], tuple[int, str | None]]
@@ -39,7 +40,7 @@ _END_LIMIT = 1.0
 class Events:
     """Tells the host what is logged and warned of. From any thread, and from signal handlers."""
 
-    def __init__(self, control: _socket.socket, where: Where) -> None:
+    def __init__(self, control: Control, where: Where) -> None:
         self.is_open = True
         self._control = control
         self._where = where
@@ -48,8 +49,6 @@ class Events:
         # A signal handler may come while its own thread counts.
         self._counting = _thread.RLock()
         self._writer_runs = False
-        # One frame at a time.
-        self._sending = _thread.allocate_lock()
         # Released whenever there is something to do for the writer.
         self._wake = _thread.allocate_lock()
         self._wake.acquire()
@@ -68,18 +67,8 @@ class Events:
         else:
             sys.meta_path.insert(0, _WhenImported("logging", self._hook_logging))
 
-    def send(self, frame: bytes) -> None:
-        """Sends a whole frame, however long the host takes."""
-        view = memoryview(frame)
-        with self._sending:
-            while view:
-                try:
-                    view = view[self._control.send(view) :]
-                except _socket.timeout:
-                    pass  # The channel has a limit of time while the worker is new.
-
     def forget(self) -> None:
-        """In a forked child: there is no writer, and the channel is not its own."""
+        """In a forked child: there is no writer."""
         self.is_open = False
 
     def end(self) -> None:
@@ -200,7 +189,7 @@ class Events:
             while self.is_open or self._waiting:
                 self._wake.acquire()
                 while self._waiting:
-                    self.send(self._waiting.popleft())
+                    self._control.send(self._waiting.popleft())
                 if self._dropped:
                     self._send_dropped()
         except OSError:
@@ -211,7 +200,7 @@ class Events:
     def _send_dropped(self) -> None:
         with self._counting:
             dropped, self._dropped = self._dropped, 0
-        self.send(frames.frame(frames.EVENTS_DROPPED, dumps((dropped,), PICKLE_PROTOCOL)))
+        self._control.send(frames.frame(frames.EVENTS_DROPPED, dumps((dropped,), PICKLE_PROTOCOL)))
 
 
 class _WhenImported:

@@ -65,9 +65,13 @@ LOG = 99
 WARNING = 100
 EVENTS_DROPPED = 101
 DUMP_STACKS = 102
+BACKGROUND_CALLBACK = 103
+BACKGROUND_VALUE = 104
+BACKGROUND_ERROR = 105
+BACKGROUND_TAKEN = 106
 
-# The id of a callback, ahead of its arguments.
-CALLBACK_ID = Struct("<Q")
+# What stands ahead of a body: the id of a callback, or which of many answers is meant.
+NUMBER = Struct("<Q")
 
 # Codes of faults.
 FAULT_REF_NOT_FOUND = 1

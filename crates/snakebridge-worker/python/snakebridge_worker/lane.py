@@ -28,6 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
+    from .control import Control
     from .operations import Operation
 
     # Kind, flags, session and body of what answers a callback.
@@ -71,10 +72,13 @@ class _ArgumentLoader(Unpickler):
 class Lane:
     """Serves one lane until the host closes it."""
 
-    def __init__(self, reader: int, writer: int, sessions: Sessions) -> None:
+    def __init__(
+        self, reader: int, writer: int, sessions: Sessions, control: Control | None = None
+    ) -> None:
         self.reader = reader
         self.writer = writer
         self.sessions = sessions
+        self.control = control
         self.encoder = Encoder(sessions)
         self.contexts = Contexts(self.wait_for)
         self.operations: dict[int, Operation] = {
@@ -334,15 +338,15 @@ class Lane:
     ) -> Any:
         """Has the host run one of its functions, and serves what the host asks for meanwhile."""
         if not self.running or _thread.get_ident() != self.thread:
-            raise RuntimeError("a callback can only be called by the call that it was given to")
+            return self.call_back_apart(callback_id, session, args, kwargs)
         self.running = False
         self.depth += 1
         outer = self.session
         try:
             body = self.encode_arguments(session, args, kwargs)
-            size = len(body) + frames.CALLBACK_ID.size
+            size = len(body) + frames.NUMBER.size
             head = frames.header(frames.CALLBACK, size, session)
-            self.write_all(head + frames.CALLBACK_ID.pack(callback_id) + body)
+            self.write_all(head + frames.NUMBER.pack(callback_id) + body)
             answer = self.serve()
         finally:
             self.last = None
@@ -355,6 +359,22 @@ class Lane:
         if kind == frames.CALLBACK_ERROR:
             raise callbacks.exception(*loads(body))
         return self.load_with_refs(session, body) if flags & frames.HAS_REFS else loads(body)
+
+    def call_back_apart(
+        self, callback_id: int, session: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """The same for other threads, and while nothing is called. The lane has no part in it."""
+        if self.control is None:
+            raise RuntimeError("there is no host that could run the callback")
+        from . import background
+
+        return background.call(self.control, self, callback_id, session, args, kwargs)
+
+    def forget(self) -> None:
+        """In a forked child: the pipes are those of another process."""
+        self.thread = 0
+        if self.control is not None:
+            self.control.forget()
 
     def encode_arguments(
         self, session: int, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -11,6 +11,7 @@ import sys
 
 from . import frames
 from .codec import PICKLE_PROTOCOL, dumps, loads
+from .control import EXIT_HOST_GONE, Control, receive
 from .lane import Lane
 from .sessions import Sessions
 
@@ -20,29 +21,29 @@ if TYPE_CHECKING:
 
     from .events import Events
 
-# Exit codes; any other comes from the user's code.
+# Any other exit code comes from the user's code.
 EXIT_OK = 0
-EXIT_HOST_GONE = 0
 
 
 def main() -> None:
     """Runs the worker and ends the process."""
     host = os.getppid()
-    control = _take_control()
-    settings, descriptors = _receive_init(control)
+    channel = _take_control()
+    settings, descriptors = _receive_init(channel)
+    control = Control(channel)
     _limit_memory(settings["memory_limit"])
     sys.path[:0] = settings["module_path"]
     sys.argv = [""]
     _settle_streams()
     reader, writer = descriptors
-    lane = Lane(reader, writer, Sessions())
+    lane = Lane(reader, writer, Sessions(), control)
     _signal.signal(_signal.SIGINT, lane.interrupt)
     events = _events(control, lane) if settings["events"] else None
-    os.register_at_fork(after_in_child=lambda: _forget(control, descriptors, events))
-    _thread.start_new_thread(_watch, (control, host))
+    os.register_at_fork(after_in_child=lambda: _forget(lane, descriptors, events))
+    _thread.start_new_thread(control.watch, (host,))
     for module in settings["preload"]:
         __import__(module)
-    (control.sendall if events is None else events.send)(_hello())
+    control.send(_hello())
     try:
         lane.serve()
     except (frames.ProtocolError, BrokenPipeError):
@@ -61,7 +62,7 @@ def _take_control() -> _socket.socket:
 
 def _receive_init(control: _socket.socket) -> tuple[dict[str, Any], list[int]]:
     """The settings, and the descriptors of the lane that come with them."""
-    data, descriptors = _receive_with_descriptors(control, frames.HEADER_LEN)
+    data, descriptors = receive(control, frames.HEADER_LEN)
     if not data:
         os._exit(EXIT_HOST_GONE)
     data += _receive(control, frames.HEADER_LEN - len(data))
@@ -69,19 +70,6 @@ def _receive_init(control: _socket.socket) -> tuple[dict[str, Any], list[int]]:
     if version != frames.PROTOCOL_VERSION or kind != frames.INIT or len(descriptors) != 2:
         raise frames.ProtocolError(f"no settings for this worker: {data!r}, {descriptors!r}")
     return loads(_receive(control, length)), descriptors
-
-
-def _receive_with_descriptors(control: _socket.socket, length: int) -> tuple[bytes, list[int]]:
-    flags = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
-    data, ancillary, _, _ = control.recvmsg(length, _socket.CMSG_SPACE(2 * 4), flags)
-    descriptors: list[int] = []
-    for level, kind, payload in ancillary:
-        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-            view = memoryview(payload).cast("i")
-            descriptors.extend(view)
-    for fd in descriptors:
-        os.set_inheritable(fd, False)
-    return data, descriptors
 
 
 def _limit_memory(limit: int | None) -> None:
@@ -101,7 +89,7 @@ def _receive(control: _socket.socket, length: int) -> bytes:
     return data
 
 
-def _events(control: _socket.socket, lane: Lane) -> Events:
+def _events(control: Control, lane: Lane) -> Events:
     from .events import Events
 
     events = Events(control, lane.where)
@@ -115,64 +103,11 @@ def _hello() -> bytes:
     return frames.frame(frames.HELLO, dumps(hello, PICKLE_PROTOCOL))
 
 
-def _watch(control: _socket.socket, host: int) -> None:
-    """Ends the worker when the host closes the control channel or is gone, whatever runs.
-
-    Until then it writes the stacks of all threads whenever the host wants them.
-    """
-    # Interrupts are for the main thread.
-    _signal.pthread_sigmask(_signal.SIG_BLOCK, {_signal.SIGINT})
-    control.settimeout(_SETTLED_AFTER)
-    while True:
-        try:
-            data, descriptors = _receive_with_descriptors(control, 4096)
-        except _socket.timeout:
-            control.settimeout(None)
-            _die_with(host)
-            continue
-        except OSError:
-            break
-        if not data:
-            break
-        for fd in descriptors:
-            faulthandler.dump_traceback(fd, all_threads=True)
-            os.close(fd)
-    os._exit(EXIT_HOST_GONE)
-
-
-# Late enough not to slow down the first calls.
-_SETTLED_AFTER = 0.2
-
-
-def _die_with(host: int) -> None:
-    """Has the kernel kill this process when the host dies, where it can (Linux).
-
-    The end of the control channel is not seen while C code keeps the interpreter to itself. The
-    signal follows the thread that started this process, which lives as long as the bridge.
-    """
-    if sys.platform != "linux":
-        return
-    try:
-        # What `ctypes` is made of: a few hundred kilobytes less, and no public name for it.
-        import _ctypes
-
-        this: Any = None  # The stub knows libraries by name only.
-        prctl = _ctypes.dlsym(_ctypes.dlopen(this, 0), "prctl")
-        _ctypes.call_cdeclfunction(prctl, (_PR_SET_PDEATHSIG, int(_signal.SIGKILL), 0, 0, 0))
-    except Exception:
-        return
-    if os.getppid() != host:
-        os._exit(EXIT_HOST_GONE)
-
-
-_PR_SET_PDEATHSIG = 1
-
-
-def _forget(control: _socket.socket, descriptors: list[int], events: Events | None) -> None:
+def _forget(lane: Lane, descriptors: list[int], events: Events | None) -> None:
     """In a forked child: lets go of what belongs to the worker, so that its end is seen."""
     if events is not None:
         events.forget()
-    control.close()
+    lane.forget()
     for fd in descriptors:
         os.close(fd)
 

@@ -21,7 +21,7 @@ class RefNotFound(Exception):
 
 
 class Sessions:
-    """The registry of one worker. Ids are never used twice."""
+    """The registry of one worker. Ids are never used twice. Any thread may keep objects here."""
 
     def __init__(self) -> None:
         self._tables: dict[int, dict[int, Any]] = {}
@@ -34,8 +34,11 @@ class Sessions:
         ref_id = self._next_id()
         table = self._tables.get(session)
         if table is None:
-            table = self._tables[session] = {}
+            table = self._tables.setdefault(session, {})
         table[ref_id] = obj
+        if self._tables.get(session) is not table:
+            # This is not the thread of the lane, which has just dropped the table as empty.
+            self._tables.setdefault(session, {})[ref_id] = obj
         module, qualname, traits = describe(obj)
         return ref_id, module, qualname, traits
 
@@ -63,8 +66,9 @@ class Sessions:
                 self.close(session)
             elif table is not None:
                 table.pop(ref_id, None)
-                if not table:
-                    del tables[session]
+                if not table and tables.pop(session, table):
+                    # Another thread has just kept the arguments of a callback in it.
+                    tables.setdefault(session, {}).update(table)
 
     def close(self, session: int) -> None:
         """Forgets all that there is of a session."""

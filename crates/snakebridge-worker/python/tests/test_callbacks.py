@@ -31,8 +31,8 @@ class CallbackCase(Case):
         _, kind, _, session, length = frames.HEADER.unpack(self.read(16))
         self.assertEqual(kind, frames.CALLBACK)
         body = self.read(length)
-        (number,) = frames.CALLBACK_ID.unpack_from(body)
-        args, kwargs = decode(body[frames.CALLBACK_ID.size :])
+        (number,) = frames.NUMBER.unpack_from(body)
+        args, kwargs = decode(body[frames.NUMBER.size :])
         return Asked(number, session, args, kwargs)
 
     def dropped(self) -> tuple[int, ...]:
@@ -91,11 +91,11 @@ class Calls(CallbackCase):
         again = self.ask(request(frames.AGAIN))
         self.assertEqual((again.kind, again.value), (frames.VALUE, ((1, 2), {})))
 
-    def test_outside_of_a_call(self) -> None:
+    def test_without_a_control_channel(self) -> None:
         self.start("threading", "Thread", None, FUNCTION)
         self.assertEqual(self.receive().kind, frames.REF)
         stray = self.lane.callbacks.find(5, SESSION)
-        with self.assertRaisesRegex(RuntimeError, "only be called by the call"):
+        with self.assertRaisesRegex(RuntimeError, "no host that could run"):
             stray()
 
     def test_an_answer_that_nobody_waits_for_is_refused(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from unittest import mock
 
 from snakebridge_worker import events, frames
+from snakebridge_worker.control import Control
 from snakebridge_worker.events import Events
 
 from .support import decode
@@ -29,7 +30,7 @@ class Case(unittest.TestCase):
         self.worker = _socket.socket(fileno=worker.detach())
         self.host.settimeout(10)
         self.place: tuple[int, str | None] = (7, "module.function")
-        self.events = Events(self.worker, lambda: self.place)
+        self.events = Events(Control(self.worker), lambda: self.place)
         self.rest = b""
         import logging
 
@@ -209,7 +210,7 @@ class Warnings(Case):
     def test_what_the_user_does_with_warnings_is_done_too(self) -> None:
         show = mock.Mock()
         warnings.showwarning = show
-        again = Events(self.worker, lambda: self.place)
+        again = Events(Control(self.worker), lambda: self.place)
         again.install()
         with warnings.catch_warnings():
             warnings.simplefilter("always")
@@ -222,8 +223,9 @@ class Lazily(unittest.TestCase):
     CODE = """
 import sys, _socket
 a, b = _socket.socketpair()
+from snakebridge_worker.control import Control
 from snakebridge_worker.events import Events
-events = Events(a, lambda: (0, None))
+events = Events(Control(a), lambda: (0, None))
 events.install()
 assert 'logging' not in sys.modules and 'collections' not in sys.modules, 'imported for nothing'
 %s

@@ -18,8 +18,9 @@ pub(crate) use function::{Bound, Function, Returned, typed, typed_with_kwargs};
 
 /// A Rust function that Python can call; made by [`Bridge::callback`](crate::Bridge::callback).
 ///
-/// Can be an argument of a call, or a part of one, any number of times, and is a callable in Python.
-/// Cheap to clone. The function lives as long as a `Callback` for it does, or a callable in Python.
+/// Can be an argument of a call, or a part of one, any number of times, and is a callable in Python, for
+/// any thread, also after the call. Cheap to clone. The function lives as long as a `Callback` for it does,
+/// or a callable in Python.
 ///
 /// ```
 /// use snakebridge::{Bridge, args};

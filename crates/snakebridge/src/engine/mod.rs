@@ -10,6 +10,7 @@
 //!
 //! The way of a call goes through the caller's thread alone.
 
+pub(crate) mod background;
 pub(crate) mod callbacks;
 pub(crate) mod lane;
 pub(crate) mod loss;
@@ -28,7 +29,7 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,8 @@ use snakebridge_worker::interpreter::{Candidate, Wanted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Affinity;
 use crate::profiles::Profiles;
+use crate::refs::Ref;
+use background::Background;
 use callbacks::Callbacks;
 use lane::Lane;
 use output::Output;
@@ -153,6 +156,14 @@ pub(crate) enum Command {
         worker: WorkerId,
         into: OwnedFd,
     },
+    /// Answer a callback that no call waits for.
+    Tell {
+        worker: WorkerKey,
+        number: u64,
+        frame: Vec<u8>,
+        /// Those in the answer, which have to live until the worker has taken it.
+        refs: Vec<Ref>,
+    },
     /// Say that the supervisor is there.
     Answer(SyncSender<()>),
     /// End everything.
@@ -166,6 +177,9 @@ pub(crate) struct Shared {
     pub(crate) placement: Placement,
     pub(crate) sessions: Sessions,
     pub(crate) callbacks: Callbacks,
+    pub(crate) background: Background,
+    /// What the callers hold.
+    pub(crate) engine: OnceLock<Weak<Engine>>,
 }
 
 impl Shared {
@@ -210,12 +224,18 @@ impl Engine {
             placement: Placement::new(schedules, wake),
             sessions: Sessions::new(config.sessions.clone()),
             callbacks: Callbacks::default(),
+            background: Background::default(),
+            engine: OnceLock::new(),
             config,
         });
         let (supervisor, output) = supervisor::start(Arc::clone(&shared), bell)
             .map_err(|error| system_error("cannot start a thread", error))?;
         let own_threads = [supervisor.thread().id(), output];
-        Ok(Arc::new(Self { shared, supervisor: Mutex::new(Some(supervisor)), own_threads }))
+        let supervisor = Mutex::new(Some(supervisor));
+        let engine = Arc::new(Self { shared, supervisor, own_threads });
+        // It is new, so nobody has said it before.
+        let _ = engine.shared.engine.set(Arc::downgrade(&engine));
+        Ok(engine)
     }
 
     /// Ends all workers and waits until they have ended. On a thread of the bridge, where a handler

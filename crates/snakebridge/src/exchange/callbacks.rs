@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use snakebridge_wire::frame::{HEADER_LEN, flags};
-use snakebridge_wire::{DecodeError, DecodeErrorKind, Encoder, Header, Kind, Limits, Tape};
+use snakebridge_wire::{DecodeError, DecodeErrorKind, Header, Kind, Limits, Tape};
 
+use super::binding::{does_not_fit, encode_failure, no_such_callback, session_closed};
 use super::nested::{Conversation, Left};
 use super::{Answer, LaneState};
 use crate::callback::{Bound, CallbackError, Function, Returned};
@@ -22,8 +23,6 @@ use crate::engine::lane::LaneError;
 use crate::engine::sessions::SessionState;
 use crate::engine::waiting::Wait;
 use crate::error::{Error, Result};
-use crate::refs::Ref;
-use crate::scope;
 
 /// A function that is about to run, and the session in which it does.
 struct Job {
@@ -77,10 +76,10 @@ impl Answer {
         };
         let id = u64::from_le_bytes(*id);
         let Some(function) = self.engine.shared.callbacks.find(id) else {
-            return Ok(Err(CallbackError::new("the host has no such callback any more")));
+            return Ok(Err(no_such_callback()));
         };
         let Some(session) = self.session_of(frame.header.session) else {
-            return Ok(Err(CallbackError::new("the session of the callback was closed")));
+            return Ok(Err(session_closed()));
         };
         let bound = match self.bind_arguments(&function, &session, body) {
             Err(error) if matches!(error.kind(), DecodeErrorKind::Careful(_)) => {
@@ -89,10 +88,7 @@ impl Answer {
             }
             bound => bound,
         };
-        Ok(bound.map(|bound| Job { bound, session }).map_err(|error| {
-            let message = format!("the arguments of the callback do not fit: {error}");
-            CallbackError::python("builtins.TypeError", message)
-        }))
+        Ok(bound.map(|bound| Job { bound, session }).map_err(|error| does_not_fit(&error)))
     }
 
     fn bind_arguments(
@@ -101,18 +97,7 @@ impl Answer {
         session: &Arc<SessionState>,
         body: &[u8],
     ) -> Result<Bound, DecodeError> {
-        let mut tape = Tape::scan(body, Limits::DEFAULT)?;
-        if tape.ref_count() == 0 {
-            return Arc::clone(function).bind(&tape);
-        }
-        let refs = self.make_refs(&tape, session);
-        if session.is_closed() {
-            self.engine.shared.placement.release_unseen(self.worker, session.number, &[0]);
-        }
-        scope::decoding(refs, |key| {
-            tape.set_ref_key(key);
-            Arc::clone(function).bind(&tape)
-        })
+        self.peer().bind(function, session, body, |made| self.note_made(made))
     }
 
     /// Has the worker encode the arguments once more, with care.
@@ -143,7 +128,7 @@ impl Answer {
         }));
         conversation.give_back(lane, 0);
         let outcome = conversation.enter(|| catch_unwind(AssertUnwindSafe(job.bound)));
-        self.made.set(self.made.get() + conversation.take_made());
+        self.note_made(conversation.take_made());
         match conversation.close() {
             Left::Free(lane) => self.lane = Some(lane),
             Left::Running(lane) => {
@@ -163,27 +148,12 @@ impl Answer {
         mut returned: Returned,
         session: &Arc<SessionState>,
     ) -> Result<Returned, CallbackError> {
-        for object in &returned.noted.refs {
-            self.check_ref(object, session)?;
-        }
-        for callback in &returned.noted.callbacks {
-            callback.check_use(&self.engine)?;
-            self.engine.shared.callbacks.sent(self.worker, callback.id());
-        }
+        self.peer().check(&returned, session)?;
         let flags = if returned.has_refs { flags::HAS_REFS } else { 0 };
         let len = (returned.frame.len() - HEADER_LEN) as u64;
         let header = Header { kind: Kind::CallbackValue, flags, session: session.number, len };
         returned.frame[..HEADER_LEN].copy_from_slice(&header.to_bytes());
         Ok(returned)
-    }
-
-    fn check_ref(&self, object: &Ref, session: &SessionState) -> Result<(), CallbackError> {
-        object.begin_use(session, &self.engine, Instant::now())?;
-        object.end_use();
-        if object.worker() != self.worker {
-            return Err(CallbackError::new("the ref that was returned lives on another worker"));
-        }
-        Ok(())
     }
 
     fn session_of(&self, number: u32) -> Option<Arc<SessionState>> {
@@ -240,10 +210,7 @@ pub(crate) fn stop_frame() -> Vec<u8> {
 }
 
 fn error_frame(error: &CallbackError) -> Vec<u8> {
-    let mut encoder = Encoder::new(vec![0; HEADER_LEN]);
-    // Text and lists of text can always be written.
-    let _ = encoder.value(&(&error.class, &error.message, &error.causes));
-    let mut frame = encoder.finish();
+    let mut frame = encode_failure(error);
     let len = (frame.len() - HEADER_LEN) as u64;
     let header = Header { kind: Kind::CallbackError, flags: 0, session: 0, len };
     frame[..HEADER_LEN].copy_from_slice(&header.to_bytes());

@@ -1,6 +1,8 @@
 //! Making a call: a lane, the request, the reply.
 
+mod background;
 mod batch;
+mod binding;
 mod callbacks;
 mod nested;
 mod outcomes;
@@ -28,7 +30,9 @@ use crate::error::{Error, ErrorKind, PythonError, Result};
 use crate::options::CallOptions;
 use crate::refs::{Described, Ref};
 use crate::scope;
+pub(crate) use background::{Asked, BRIDGE_ENDED, carry_out, refusal};
 pub(crate) use batch::{Batch, BatchEnd};
+use binding::Peer;
 pub(crate) use callbacks::{read_dropped, stop_frame};
 use nested::Conversation;
 
@@ -215,19 +219,21 @@ impl Answer {
     }
 
     fn make_refs(&self, tape: &Tape<'_>, session: &Arc<SessionState>) -> Vec<Ref> {
-        self.made.set(self.made.get() + tape.ref_count() as u64);
-        let described = tape.refs().map(|(id, module, qualname, traits)| Described {
-            id,
-            module,
-            qualname,
-            traits,
-        });
-        Ref::all(&self.engine, session, &self.defaults, self.worker, described)
+        self.note_made(tape.ref_count() as u64);
+        self.peer().refs(tape, session)
+    }
+
+    fn note_made(&self, count: u64) {
+        self.made.set(self.made.get() + count);
+    }
+
+    fn peer(&self) -> Peer<'_> {
+        Peer { engine: &self.engine, worker: self.worker, defaults: &self.defaults }
     }
 
     /// A ref that the worker has described by itself: id, module and name of the class, traits.
     fn make_ref(&self, described: &(u64, String, String, u32)) -> Option<Ref> {
-        self.made.set(self.made.get() + 1);
+        self.note_made(1);
         let (id, module, qualname, traits) = described;
         let described = Described { id: *id, module, qualname, traits: *traits };
         let described = std::iter::once(described);

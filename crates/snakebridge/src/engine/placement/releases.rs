@@ -24,6 +24,11 @@ impl Placement {
         self.done(state);
     }
 
+    /// Notes that there are new refs which no call has made.
+    pub(crate) fn made(&self, worker: WorkerKey, count: u64) {
+        self.lock().scheduler.made(worker, count);
+    }
+
     /// Notes objects to release for which there never was a ref: their ids, 0 for all of the session.
     pub(crate) fn release_unseen(&self, worker: WorkerKey, session: u32, ids: &[u64]) {
         let mut state = self.lock();

@@ -1,6 +1,8 @@
 //! The thread that starts workers, watches them, stops calls and ends workers.
 
+mod background;
 mod memory;
+mod outbox;
 mod process;
 mod releases;
 mod starts;
@@ -84,7 +86,10 @@ impl Supervisor {
                     Command::Flush => self.flush_later(),
                     Command::LookAt(session) => self.shared.look_at_session(session),
                     Command::Look => {}
-                    Command::DumpStacks { worker, into } => self.dump_stacks(worker, &into),
+                    Command::DumpStacks { worker, into } => self.dump_stacks(worker, into),
+                    Command::Tell { worker, number, frame, refs } => {
+                        self.tell(worker, number, frame, refs);
+                    }
                     // Whoever asked may have gone.
                     Command::Answer(answer) => drop(answer.try_send(())),
                     Command::Shutdown => return self.shutdown(),
@@ -103,15 +108,15 @@ impl Supervisor {
     /// Waits until there is something to do.
     fn wait(&self) {
         let processes = self.processes.iter().flatten();
-        let controls = processes.clone().map(|process| process.control.as_fd());
+        let controls = processes.clone().map(Process::poll_control);
         let ends = processes.filter_map(|process| process.end.as_ref()).map(|end| end.as_fd());
         let lanes = self.stopping.iter().map(|stopping| stopping.lane.reply_end().as_fd());
         let mut polled: Vec<PollFd<'_>> = [self.bell.as_fd()]
             .into_iter()
-            .chain(controls)
             .chain(ends)
             .chain(lanes)
             .map(|end| PollFd::from_borrowed_fd(end, PollFlags::IN))
+            .chain(controls)
             .collect();
         let left = self.next_timer().map(|at| at.saturating_duration_since(Instant::now()));
         let limit = left.and_then(|left| Timespec::try_from(left).ok());
@@ -136,6 +141,7 @@ impl Supervisor {
     fn check_process(&mut self, place: usize) {
         let Some(process) = &mut self.processes[place] else { return };
         process.read_control();
+        process.outbox.flush(&process.control);
         let Some(process) = self.take_messages(place) else { return };
         let ended = !process.is_open || process.has_ended();
         let late = process.start_deadline().is_some_and(|deadline| deadline <= Instant::now());
@@ -151,6 +157,8 @@ impl Supervisor {
                 Ok(None) => return self.processes[place].as_mut(),
                 Ok(Some(Message::Hello(hello))) => self.hello(place, &hello)?,
                 Ok(Some(Message::Event(event))) => self.pump.tell(event),
+                Ok(Some(Message::Callback(asked))) => self.call_back(place, asked),
+                Ok(Some(Message::Taken(number))) => self.taken(place, number),
                 Err(_) => {
                     self.process_ended(place, false);
                     return None;
@@ -187,12 +195,11 @@ impl Supervisor {
     }
 
     /// Asks a worker for its stacks. Whoever waits for them finds the pipe closed if there is none.
-    fn dump_stacks(&self, worker: WorkerId, into: &OwnedFd) {
-        let process = self.processes.get(worker.0 as usize).and_then(Option::as_ref);
+    fn dump_stacks(&mut self, worker: WorkerId, into: OwnedFd) {
+        let process = self.processes.get_mut(worker.0 as usize).and_then(Option::as_mut);
         if let Some(process) = process.filter(|process| process.start_deadline().is_none()) {
             let header = Header { kind: Kind::DumpStacks, flags: 0, session: 0, len: 0 };
-            // One that takes nothing any more is about to end.
-            let _ = platform::send_with(&process.control, &header.to_bytes(), &[into.as_fd()]);
+            process.send(header.to_bytes().to_vec(), Some(into));
         }
     }
 
@@ -204,6 +211,7 @@ impl Supervisor {
     fn shutdown(mut self) {
         // The lanes of calls that still run are closed with their callers.
         self.stopping.clear();
+        self.shared.background.close();
         let (mut processes, starting): (Vec<Process>, Vec<Process>) = self
             .processes
             .iter_mut()
@@ -212,11 +220,13 @@ impl Supervisor {
         for process in starting {
             process.destroy();
         }
+        processes.iter_mut().for_each(Process::refuse_callbacks);
         let deadline = Instant::now() + END_LIMIT;
         while Instant::now() < deadline {
             processes.retain_mut(|process| {
                 let ended = process.has_ended();
                 take_last_events(process, &self.pump);
+                process.outbox.flush(&process.control);
                 if ended {
                     process.take_status();
                 }
@@ -238,8 +248,10 @@ fn take_last_events(process: &mut Process, pump: &Pump) {
     for _ in 0..MOST_LAST_READS {
         let more = process.read_control();
         while let Ok(Some(message)) = process.take_message() {
-            if let Message::Event(event) = message {
-                pump.tell(event);
+            match message {
+                Message::Event(event) => pump.tell(event),
+                Message::Callback(asked) => process.refuse_callback(asked.number),
+                Message::Hello(_) | Message::Taken(_) => {}
             }
         }
         if !more {

@@ -1,9 +1,11 @@
 //! One process that is a worker, or is on its way to become one.
 
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::process::{Child, ExitStatus};
 use std::time::Instant;
 
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
@@ -16,6 +18,9 @@ use super::super::lane::Lane;
 use super::super::output::{
     Approval, Event, LogRecord, OutputEvent, Tail, WarningRecord, parse_dropped,
 };
+use super::outbox::Outbox;
+use crate::exchange::Asked;
+use crate::refs::Ref;
 
 pub(super) struct Process {
     pub(super) key: WorkerKey,
@@ -27,6 +32,9 @@ pub(super) struct Process {
     /// Readable once the process has ended, where the system has such a thing.
     pub(super) end: Option<OwnedFd>,
     pub(super) deframer: Deframer,
+    pub(super) outbox: Outbox,
+    /// Callbacks without an answer, and answers whose refs the worker has not taken yet.
+    pub(super) background: HashMap<u64, Vec<Ref>>,
     pub(super) tail: Tail,
     pub(super) stage: Stage,
 }
@@ -54,6 +62,9 @@ pub(super) struct Start {
 pub(super) enum Message {
     Hello(Hello),
     Event(Event),
+    Callback(Asked),
+    /// The worker has taken the refs in the answer to this callback.
+    Taken(u64),
 }
 
 /// What a worker says of itself when it is ready.
@@ -75,6 +86,19 @@ impl Process {
         }
     }
 
+    /// What to wait for on the control channel.
+    pub(super) fn poll_control(&self) -> PollFd<'_> {
+        let flags =
+            if self.outbox.is_empty() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
+        PollFd::new(&self.control, flags)
+    }
+
+    /// Sends a frame as soon as there is room for it.
+    pub(super) fn send(&mut self, frame: Vec<u8>, descriptor: Option<OwnedFd>) {
+        self.outbox.push(frame, descriptor);
+        self.outbox.flush(&self.control);
+    }
+
     /// Reads what has come, once: a worker that goes on sending must not keep the supervisor from
     /// the others. Whether there was anything.
     pub(super) fn read_control(&mut self) -> bool {
@@ -93,6 +117,13 @@ impl Process {
                 Kind::Hello => Hello::parse(frame.body).map(Message::Hello),
                 Kind::Log | Kind::Warning | Kind::EventsDropped => {
                     event(WorkerId(self.key.slot), &frame).map(Message::Event)
+                }
+                Kind::BackgroundCallback => {
+                    Asked::parse(self.key, frame.header.session, frame.body).map(Message::Callback)
+                }
+                Kind::BackgroundTaken => {
+                    let number = frame.body.first_chunk();
+                    number.map(|number| Message::Taken(u64::from_le_bytes(*number)))
                 }
                 Kind::Refused => {
                     let version = String::from_utf8_lossy(frame.body).into_owned();

@@ -1,5 +1,6 @@
 //! Starting workers: one interpreter after the other, until one will do.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -12,6 +13,7 @@ use super::super::loss::{LastWords, Loss};
 use super::super::output::{Approval, Source, TAIL_LIMIT, Tail};
 use super::super::{PythonInfo, WorkerId, platform, spawn};
 use super::Supervisor;
+use super::outbox::Outbox;
 use super::process::{CONTROL_LIMITS, Hello, Process, Stage, Start};
 use crate::error::{Error, ErrorKind};
 
@@ -100,6 +102,8 @@ impl Supervisor {
             is_open: true,
             end: None,
             deframer: Deframer::new(CONTROL_LIMITS),
+            outbox: Outbox::default(),
+            background: HashMap::new(),
             tail,
             stage: Stage::Starting(Box::new(start)),
         };

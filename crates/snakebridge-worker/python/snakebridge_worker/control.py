@@ -1,0 +1,179 @@
+"""The control channel: frames to the host from any thread, and what the host says there.
+
+any thread ---ask---> the host
+<--- a thread that watches <--- answers, wishes, and the end
+"""
+
+from __future__ import annotations
+
+import _signal
+import _socket
+import _thread
+import faulthandler
+import os
+import sys
+from itertools import count
+
+from . import frames
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    # Number, kind, flags, session and body of what the host has answered.
+    Answer = tuple[int, int, int, int, bytes]
+
+
+EXIT_HOST_GONE = 0
+# Late enough not to slow down the first calls.
+_SETTLED_AFTER = 0.2
+_PR_SET_PDEATHSIG = 1
+# Answers may be large.
+_CHUNK = 1 << 16
+
+
+class Control:
+    """One end of the control channel, for all threads of the worker."""
+
+    def __init__(self, channel: _socket.socket) -> None:
+        self.is_open = True
+        self._channel = channel
+        # One frame at a time.
+        self._sending = _thread.allocate_lock()
+        self._next_number = count(1).__next__
+        # Those who wait for an answer, by the number of what they asked.
+        self._waiting: dict[int, _Waiting] = {}
+        # What has come of a frame that is not whole yet.
+        self._received = bytearray()
+
+    def send(self, frame: bytes) -> None:
+        """Sends a whole frame, however long the host takes."""
+        view = memoryview(frame)
+        with self._sending:
+            while view:
+                try:
+                    view = view[self._channel.send(view) :]
+                except _socket.timeout:
+                    pass  # The channel has a limit of time while the worker is new.
+
+    def ask(self, kind: int, session: int, body: bytes) -> Answer:
+        """Sends a frame with a number ahead of its body; waits for the answer with that number."""
+        if not self.is_open:
+            raise RuntimeError("a process that was forked cannot call functions of the host")
+        number = self._next_number()
+        waiting = self._waiting[number] = _Waiting()
+        head = frames.header(kind, frames.NUMBER.size + len(body), session)
+        try:
+            self.send(head + frames.NUMBER.pack(number) + body)
+            waiting.done.acquire()
+        finally:
+            del self._waiting[number]
+        answer: Answer = waiting.answer
+        return answer
+
+    def taken(self, number: int) -> None:
+        """Says that the refs in an answer have become objects."""
+        head = frames.header(frames.BACKGROUND_TAKEN, frames.NUMBER.size)
+        self.send(head + frames.NUMBER.pack(number))
+
+    def forget(self) -> None:
+        """In a forked child: the channel is not its own."""
+        self.is_open = False
+        self._channel.close()
+
+    def watch(self, host: int) -> None:
+        """Ends the worker when the host closes the channel or is gone, whatever runs.
+
+        Until then it hands out answers, and writes the stacks of all threads when the host wants
+        them.
+        """
+        # Interrupts are for the main thread.
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, {_signal.SIGINT})
+        self._channel.settimeout(_SETTLED_AFTER)
+        while True:
+            try:
+                data, descriptors = receive(self._channel, _CHUNK)
+            except _socket.timeout:
+                self._channel.settimeout(None)
+                _die_with(host)
+                continue
+            except OSError:
+                break
+            if not data:
+                break
+            # Nothing but the wish for stacks comes with a descriptor.
+            for fd in descriptors:
+                faulthandler.dump_traceback(fd, all_threads=True)
+                os.close(fd)
+            self.take(data)
+        os._exit(EXIT_HOST_GONE)
+
+    def take(self, data: bytes) -> None:
+        """Hands out the answers in what has come."""
+        received = self._received
+        received += data
+        while len(received) >= frames.HEADER_LEN:
+            _, kind, flags, session, length = frames.HEADER.unpack_from(received)
+            end = frames.HEADER_LEN + length
+            if len(received) < end:
+                return
+            body = bytes(received[frames.HEADER_LEN : end])
+            del received[:end]
+            if kind in (frames.BACKGROUND_VALUE, frames.BACKGROUND_ERROR):
+                self._answered(kind, flags, session, body)
+
+    def _answered(self, kind: int, flags: int, session: int, body: bytes) -> None:
+        (number,) = frames.NUMBER.unpack_from(body)
+        waiting = self._waiting.get(number)
+        if waiting is not None:
+            waiting.answer = number, kind, flags, session, body[frames.NUMBER.size :]
+            waiting.done.release()
+        elif flags & frames.HAS_REFS:
+            self.taken(number)  # An exception has ended the waiting.
+
+
+class _Waiting:
+    """A thread that waits for an answer."""
+
+    __slots__ = ("answer", "done")
+
+    def __init__(self) -> None:
+        self.answer: Any = None
+        # Released when the answer is there.
+        self.done = _thread.allocate_lock()
+        self.done.acquire()
+
+
+def receive(channel: _socket.socket, length: int) -> tuple[bytes, list[int]]:
+    """What has come, up to a length, and the descriptors that have come with it."""
+    flags = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
+    data, ancillary, _, _ = channel.recvmsg(length, _socket.CMSG_SPACE(2 * 4), flags)
+    descriptors: list[int] = []
+    for level, kind, payload in ancillary:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+            view = memoryview(payload).cast("i")
+            descriptors.extend(view)
+    for fd in descriptors:
+        os.set_inheritable(fd, False)
+    return data, descriptors
+
+
+def _die_with(host: int) -> None:
+    """Has the kernel kill this process when the host dies, where it can (Linux).
+
+    The end of the control channel is not seen while C code keeps the interpreter to itself. The
+    signal follows the thread that started this process, which lives as long as the bridge.
+    """
+    if sys.platform != "linux":
+        return
+    try:
+        # What `ctypes` is made of: a few hundred kilobytes less, and no public name for it.
+        import _ctypes
+
+        this: Any = None  # The stub knows libraries by name only.
+        prctl = _ctypes.dlsym(_ctypes.dlopen(this, 0), "prctl")
+        _ctypes.call_cdeclfunction(prctl, (_PR_SET_PDEATHSIG, int(_signal.SIGKILL), 0, 0, 0))
+    except Exception:
+        return
+    if os.getppid() != host:
+        os._exit(EXIT_HOST_GONE)
