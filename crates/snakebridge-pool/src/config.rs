@@ -10,6 +10,8 @@ pub struct PoolConfig {
     pub min: u32,
     /// Most workers; those above `min` start when calls wait.
     pub max: u32,
+    /// How many calls a worker carries out at the same time.
+    pub lanes: u32,
     /// How long a worker above `min` may be idle before it is ended.
     pub idle_limit: Duration,
     /// Most calls that may wait for a worker.
@@ -45,6 +47,7 @@ impl Default for PoolConfig {
         Self {
             min: 1,
             max: 1,
+            lanes: 1,
             idle_limit: Duration::from_secs(60),
             queue_limit: 1000,
             grace: Duration::from_secs(1),

@@ -14,6 +14,6 @@ mod scheduler;
 
 pub use config::{PoolConfig, Recycle};
 pub use scheduler::{
-    Action, Affinity, Outcome, PoolId, PoolStatus, Refusal, Returned, Scheduler, SessionKey,
-    Ticket, Want, WorkerKey, WorkerStage,
+    Action, Affinity, LaneKey, Outcome, PoolId, PoolStatus, Refusal, Returned, Scheduler,
+    SessionKey, Ticket, Want, WorkerKey, WorkerStage,
 };

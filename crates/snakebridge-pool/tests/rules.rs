@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use snakebridge_pool::{
-    Action, Affinity, Outcome, PoolConfig, PoolId, Recycle, Returned, Scheduler, SessionKey, Want,
-    WorkerKey,
+    Action, Affinity, LaneKey, Outcome, PoolConfig, PoolId, Recycle, Returned, Scheduler,
+    SessionKey, Want, WorkerKey,
 };
 
 /// One pool whose first worker is ready, and a session in it.
@@ -28,6 +28,11 @@ impl Bench {
         Self { scheduler, session, worker, now }
     }
 
+    /// The lane of the worker, which has but one.
+    fn lane(&self) -> LaneKey {
+        LaneKey { worker: self.worker, lane: 0 }
+    }
+
     fn request(&mut self, pinned: Option<WorkerKey>) -> Outcome<&'static str> {
         let (pool, session) = (PoolId(0), self.session);
         let affinity = Affinity::Hint;
@@ -36,12 +41,13 @@ impl Bench {
 
     /// A call that makes so many refs.
     fn call(&mut self, made: u64) {
-        assert_eq!(self.request(None), Outcome::Granted(self.worker));
+        assert_eq!(self.request(None), Outcome::Granted(self.lane()));
         self.give_back(made);
     }
 
     fn give_back(&mut self, made: u64) {
-        self.scheduler.give_back(self.now, self.worker, Returned::Clean, made);
+        let lane = self.lane();
+        self.scheduler.give_back(self.now, lane, Returned::Clean, made);
     }
 
     fn refs(&self) -> u64 {
@@ -59,7 +65,7 @@ const SECOND: Duration = Duration::from_secs(1);
 #[test]
 fn refs_that_are_dropped_before_their_call_has_ended_are_counted_once() {
     let mut bench = Bench::new(PoolConfig::default());
-    assert_eq!(bench.request(None), Outcome::Granted(bench.worker));
+    assert_eq!(bench.request(None), Outcome::Granted(bench.lane()));
     bench.scheduler.released(bench.now, bench.worker, 2);
     bench.give_back(3);
     assert_eq!(bench.refs(), 1);
@@ -71,7 +77,7 @@ fn the_limit_of_draining_holds_for_refs_of_the_call_that_ran_when_it_was_over() 
     config.recycle.drain_limit = Some(Duration::from_secs(1));
     let mut bench = Bench::new(config);
     bench.call(1);
-    assert_eq!(bench.request(Some(bench.worker)), Outcome::Granted(bench.worker));
+    assert_eq!(bench.request(Some(bench.worker)), Outcome::Granted(bench.lane()));
     bench.now += Duration::from_secs(2);
     bench.scheduler.handle_timeout(bench.now);
     bench.give_back(1);
@@ -95,7 +101,7 @@ fn a_worker_that_is_due_but_held_serves_when_no_other_could_be_started() {
     let Outcome::Queued(ticket) = bench.request(None) else { panic!("another one can start") };
     let Some(Action::Start(other)) = bench.scheduler.poll_action() else { panic!("no start") };
     bench.scheduler.worker_failed(bench.now, other, "no such interpreter");
-    assert_eq!(bench.scheduler.poll_action(), Some(Action::Grant(ticket, bench.worker)));
+    assert_eq!(bench.scheduler.poll_action(), Some(Action::Grant(ticket, bench.lane())));
 }
 
 #[test]
@@ -128,8 +134,8 @@ fn a_closed_session_is_not_looked_at() {
 fn a_watched_call_that_does_not_come_back_costs_the_worker() {
     let mut bench = Bench::new(PoolConfig { grace: SECOND, ..PoolConfig::default() });
     let worker = bench.worker;
-    assert_eq!(bench.request(None), Outcome::Granted(worker));
-    bench.scheduler.watch(worker, bench.now + SECOND);
+    assert_eq!(bench.request(None), Outcome::Granted(bench.lane()));
+    bench.scheduler.watch(bench.lane(), bench.now + SECOND);
     bench.scheduler.handle_timeout(bench.now + SECOND);
     assert_eq!(bench.scheduler.poll_action(), None, "within the grace time");
     bench.scheduler.handle_timeout(bench.now + 2 * SECOND);
@@ -139,8 +145,8 @@ fn a_watched_call_that_does_not_come_back_costs_the_worker() {
 #[test]
 fn a_watched_call_that_comes_back_is_watched_no_more() {
     let mut bench = Bench::new(PoolConfig::default());
-    assert_eq!(bench.request(None), Outcome::Granted(bench.worker));
-    bench.scheduler.watch(bench.worker, bench.now + SECOND);
+    assert_eq!(bench.request(None), Outcome::Granted(bench.lane()));
+    bench.scheduler.watch(bench.lane(), bench.now + SECOND);
     bench.give_back(0);
     assert_eq!(bench.scheduler.poll_timeout(), None);
     bench.call(0);
@@ -159,7 +165,7 @@ fn a_spare_worker_that_was_held_ends_when_it_is_held_no_more() {
     let now = Instant::now();
     scheduler.worker_started(now, worker);
     assert!(matches!(scheduler.poll_action(), Some(Action::Grant(..))));
-    scheduler.give_back(now, worker, Returned::Clean, 1);
+    scheduler.give_back(now, LaneKey { worker, lane: 0 }, Returned::Clean, 1);
     // Its time has come, but there is an object in it.
     scheduler.handle_timeout(now + 2 * SECOND);
     assert_eq!(scheduler.poll_action(), None);
@@ -179,7 +185,7 @@ fn a_worker_that_is_held_no_more_before_its_time_stays_until_then() {
     #[expect(clippy::disallowed_methods, reason = "only the start of a made-up clock")]
     let now = Instant::now();
     scheduler.worker_started(now, worker);
-    scheduler.give_back(now, worker, Returned::Clean, 1);
+    scheduler.give_back(now, LaneKey { worker, lane: 0 }, Returned::Clean, 1);
     assert!(matches!(scheduler.poll_action(), Some(Action::Grant(..))));
     scheduler.released(now + SECOND / 2, worker, 1);
     assert_eq!(scheduler.poll_action(), None);
@@ -199,4 +205,36 @@ fn calls_that_have_left_the_queue_start_no_worker() {
     scheduler.cancel(ticket);
     scheduler.worker_ended(worker);
     assert_eq!(scheduler.poll_action(), None, "nobody waits for a worker");
+}
+
+#[test]
+fn a_worker_with_many_lanes_carries_out_as_many_calls_and_ends_with_the_last() {
+    let mut bench = Bench::new(PoolConfig { lanes: 2, ..recycled_after(2) });
+    let lane = |lane| LaneKey { worker: bench.worker, lane };
+    let (first, second) = (lane(0), lane(1));
+    assert_eq!(bench.request(None), Outcome::Granted(first));
+    assert_eq!(bench.request(None), Outcome::Granted(second));
+    let Outcome::Queued(ticket) = bench.request(None) else { panic!("there are two lanes") };
+    bench.scheduler.give_back(bench.now, second, Returned::Clean, 0);
+    assert_eq!(bench.scheduler.poll_action(), Some(Action::Grant(ticket, second)));
+    bench.scheduler.give_back(bench.now, second, Returned::Clean, 0);
+    assert_eq!(bench.scheduler.poll_action(), None, "a call still runs");
+    bench.scheduler.give_back(bench.now, first, Returned::Clean, 0);
+    assert_eq!(bench.scheduler.poll_action(), Some(Action::End(bench.worker)));
+}
+
+#[test]
+fn stopping_one_call_leaves_the_others_alone_unless_it_does_not_end() {
+    let mut bench = Bench::new(PoolConfig { lanes: 2, grace: SECOND, ..PoolConfig::default() });
+    let [first, second] = [0, 1].map(|lane| LaneKey { worker: bench.worker, lane });
+    assert_eq!(bench.request(None), Outcome::Granted(first));
+    assert_eq!(bench.request(None), Outcome::Granted(second));
+    bench.scheduler.give_back(bench.now, first, Returned::Running, 0);
+    assert_eq!(bench.scheduler.poll_action(), Some(Action::Interrupt(first)));
+    bench.scheduler.recovered(bench.now, first);
+    assert_eq!(bench.request(None), Outcome::Granted(first));
+    bench.scheduler.give_back(bench.now, second, Returned::Running, 0);
+    assert_eq!(bench.scheduler.poll_action(), Some(Action::Interrupt(second)));
+    bench.scheduler.handle_timeout(bench.now + SECOND);
+    assert_eq!(bench.scheduler.poll_action(), Some(Action::Kill(bench.worker)));
 }

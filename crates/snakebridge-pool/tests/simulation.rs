@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use snakebridge_pool::{
-    Action, Affinity, Outcome, PoolConfig, PoolId, Recycle, Refusal, Returned, Scheduler,
+    Action, Affinity, LaneKey, Outcome, PoolConfig, PoolId, Recycle, Refusal, Returned, Scheduler,
     SessionKey, Ticket, Want, WorkerKey,
 };
 
@@ -43,9 +43,9 @@ enum Event {
     Started(WorkerKey),
     Failed(WorkerKey),
     Died(WorkerKey),
-    Recovered(WorkerKey),
+    Recovered(LaneKey),
     Arrives(u32),
-    Ends(u32, WorkerKey),
+    Ends(u32, LaneKey),
     GivesUp(Ticket),
 }
 
@@ -55,11 +55,13 @@ struct World {
     scheduler: Scheduler<&'static str>,
     events: BTreeSet<(Instant, u64, Event)>,
     count: u64,
-    /// Calls that wait, and calls that hold a worker.
+    /// Calls that wait, and calls that hold a lane.
     waiting: BTreeMap<Ticket, u32>,
     /// What calls asked for.
     wants: BTreeMap<u32, Want>,
-    holding: BTreeMap<WorkerKey, u32>,
+    holding: BTreeMap<LaneKey, u32>,
+    /// Lanes whose call was interrupted and has not ended.
+    stopping: BTreeSet<LaneKey>,
     /// Processes that are there, as the supervisor would know them.
     alive: BTreeSet<WorkerKey>,
     /// Refs that calls made: by worker.
@@ -94,6 +96,7 @@ impl World {
             waiting: BTreeMap::new(),
             wants: BTreeMap::new(),
             holding: BTreeMap::new(),
+            stopping: BTreeSet::new(),
             alive: BTreeSet::new(),
             refs: Vec::new(),
             sessions,
@@ -181,19 +184,22 @@ impl World {
                 if self.alive.remove(&worker) {
                     self.refs.retain(|other| *other != worker);
                     self.scheduler.worker_ended(worker);
-                    if let Some(call) = self.holding.remove(&worker) {
+                    let held = self.holding.keys().filter(|lane| lane.worker == worker);
+                    for lane in held.copied().collect::<Vec<_>>() {
+                        let call = self.holding.remove(&lane).expect("it was there");
                         self.answer(call);
-                        self.scheduler.give_back(self.now, worker, Returned::Damaged, 0);
+                        self.scheduler.give_back(self.now, lane, Returned::Damaged, 0);
                     }
                 }
             }
-            Event::Recovered(worker) => {
-                if self.alive.contains(&worker) {
-                    self.scheduler.recovered(self.now, worker);
+            Event::Recovered(lane) => {
+                self.stopping.remove(&lane);
+                if self.alive.contains(&lane.worker) {
+                    self.scheduler.recovered(self.now, lane);
                 }
             }
             Event::Arrives(call) => self.arrive(call),
-            Event::Ends(call, worker) => self.end(call, worker),
+            Event::Ends(call, lane) => self.end(call, lane),
             Event::GivesUp(ticket) => {
                 if let Some(call) = self.waiting.remove(&ticket) {
                     self.scheduler.cancel(ticket);
@@ -226,10 +232,7 @@ impl World {
             self.scheduler.look_at_session(session, at);
         }
         match self.scheduler.request(want) {
-            Outcome::Granted(worker) => {
-                assert!(pinned.is_none_or(|pinned| pinned == worker), "not the worker of the refs");
-                self.begin(call, worker);
-            }
+            Outcome::Granted(lane) => self.begin(call, lane),
             Outcome::Queued(ticket) => {
                 self.waiting.insert(ticket, call);
                 // Someone who waits without a limit gives up at some time.
@@ -246,10 +249,12 @@ impl World {
         }
     }
 
-    fn begin(&mut self, call: u32, worker: WorkerKey) {
+    fn begin(&mut self, call: u32, lane: LaneKey) {
+        let worker = lane.worker;
         assert!(self.alive.contains(&worker), "granted a worker that is not there");
-        let other = self.holding.insert(worker, call);
-        assert_eq!(other, None, "two calls hold {worker:?}");
+        assert!(!self.stopping.contains(&lane), "granted a lane that is being stopped");
+        let other = self.holding.insert(lane, call);
+        assert_eq!(other, None, "two calls hold {lane:?}");
         let want = self.wants[&call];
         match want.pinned {
             Some(pinned) => assert_eq!(pinned, worker, "not the worker of the refs"),
@@ -265,19 +270,19 @@ impl World {
         if self.faults && self.dice.chance(10) {
             // It runs a callback, which may be one that does not come back.
             let deadline = self.now + self.dice.millis(50);
-            self.scheduler.watch(worker, deadline);
+            self.scheduler.watch(lane, deadline);
             if self.dice.chance(50) {
                 after = Duration::from_secs(60);
             }
         }
-        self.at(after, Event::Ends(call, worker));
+        self.at(after, Event::Ends(call, lane));
     }
 
-    fn end(&mut self, call: u32, worker: WorkerKey) {
-        if self.holding.get(&worker) != Some(&call) {
+    fn end(&mut self, call: u32, lane: LaneKey) {
+        if self.holding.get(&lane) != Some(&call) {
             return; // The worker was lost meanwhile.
         }
-        self.holding.remove(&worker);
+        self.holding.remove(&lane);
         self.answer(call);
         let made = self.dice.below(3);
         let how = match self.dice.below(20) {
@@ -286,8 +291,8 @@ impl World {
             _ => Returned::Clean,
         };
         let made = if how == Returned::Clean { made } else { 0 };
-        self.refs.extend((0..made).map(|_| worker));
-        self.scheduler.give_back(self.now, worker, how, made);
+        self.refs.extend((0..made).map(|_| lane.worker));
+        self.scheduler.give_back(self.now, lane, how, made);
         while self.refs.len() > 4 {
             let which = self.dice.below(self.refs.len() as u64) as usize;
             let worker = self.refs.swap_remove(which);
@@ -311,15 +316,17 @@ impl World {
                         false => self.at(after, Event::Started(worker)),
                     }
                 }
-                Action::Interrupt(worker) => {
-                    assert!(!self.holding.contains_key(&worker));
+                Action::Interrupt(lane) => {
+                    assert!(!self.holding.contains_key(&lane));
+                    self.stopping.insert(lane);
                     if self.dice.chance(60) {
                         let after = self.dice.millis(1500);
-                        self.at(after, Event::Recovered(worker));
+                        self.at(after, Event::Recovered(lane));
                     }
                 }
                 Action::End(worker) => {
-                    assert!(!self.holding.contains_key(&worker), "ended during a call");
+                    let used = self.holding.keys().any(|lane| lane.worker == worker);
+                    assert!(!used, "ended during a call");
                     if self.dice.chance(80) {
                         let after = self.dice.millis(50);
                         self.at(after, Event::Died(worker));
@@ -329,8 +336,8 @@ impl World {
                     let after = self.dice.millis(5);
                     self.at(after, Event::Died(worker));
                 }
-                Action::Grant(ticket, worker) => match self.waiting.remove(&ticket) {
-                    Some(call) => self.begin(call, worker),
+                Action::Grant(ticket, lane) => match self.waiting.remove(&ticket) {
+                    Some(call) => self.begin(call, lane),
                     None => panic!("granted to a call that had given up"),
                 },
                 Action::Refuse(ticket, _) => match self.waiting.remove(&ticket) {
@@ -369,6 +376,7 @@ fn config(dice: &mut Dice) -> PoolConfig {
     PoolConfig {
         min,
         max,
+        lanes: 1 + dice.below(6).saturating_sub(3) as u32,
         idle_limit: dice.millis(500),
         queue_limit: 1 + dice.below(30) as usize,
         grace: Duration::from_millis(200),

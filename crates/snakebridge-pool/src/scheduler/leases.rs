@@ -1,8 +1,8 @@
-//! Leases: a worker given to one call at a time, and the calls that wait for one.
+//! Leases: a lane of a worker given to one call at a time, and the calls that wait for one.
 
 use std::time::Instant;
 
-use super::status::WorkerStage;
+use super::lanes::{LaneKey, LaneState};
 use super::workers::Timer;
 use super::{Action, PoolId, Scheduler, SessionKey, WorkerKey};
 
@@ -43,8 +43,8 @@ pub struct Want {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "complete by nature")]
 pub enum Outcome<E> {
-    /// Here is a worker. It must be given back with [`Scheduler::give_back`].
-    Granted(WorkerKey),
+    /// Here is a lane. It must be given back with [`Scheduler::give_back`].
+    Granted(LaneKey),
     /// The call waits: an [`Action`] with this ticket will follow.
     Queued(Ticket),
     /// There will be none.
@@ -115,11 +115,10 @@ impl<E: Clone> Scheduler<E> {
             Err(outcome) => return outcome,
         };
         if needed.is_none()
-            && let Some(slot) = self.idle_worker(want.pool)
+            && let Some(lane) = self.ready_worker(want.pool).and_then(|slot| self.take(slot))
         {
-            let worker = self.take(slot);
-            self.settle(want.session, worker);
-            return Outcome::Granted(worker);
+            self.settle(want.session, lane.worker);
+            return Outcome::Granted(lane);
         }
         let pool = self.pool(want.pool);
         if pool.waiting >= pool.config.queue_limit {
@@ -134,7 +133,7 @@ impl<E: Clone> Scheduler<E> {
         Outcome::Queued(self.enqueue(&want, needed))
     }
 
-    /// The worker that the call needs, an idle one of those at once, or none in particular.
+    /// The worker that the call needs, a free lane of that at once, or none in particular.
     fn choose(&mut self, want: &Want) -> Result<Option<WorkerKey>, Outcome<E>> {
         let home = self.home_of(want.session).filter(|home| self.is_in(want.pool, *home));
         let Some(worker) = want.pinned.or(home) else {
@@ -146,8 +145,10 @@ impl<E: Clone> Scheduler<E> {
         // A worker that is to be replaced serves those that cannot do without it, to the end.
         let slot = &self.slots[worker.slot as usize];
         let bound = want.pinned.is_some() || want.affinity != Affinity::Hint;
-        if slot.is_idle() && (bound || !slot.is_draining()) {
-            return Err(Outcome::Granted(self.take(worker.slot)));
+        if (bound && !slot.is_leaving() || !slot.is_draining())
+            && let Some(lane) = self.take(worker.slot)
+        {
+            return Err(Outcome::Granted(lane));
         }
         match (want.pinned, want.affinity) {
             (_, Affinity::StrictFailFast) => Err(Outcome::Refused(Refusal::Busy(worker))),
@@ -156,14 +157,15 @@ impl<E: Clone> Scheduler<E> {
         }
     }
 
-    /// The idle worker that takes a call of this pool. One that is to be replaced takes it only where
+    /// The worker that takes a call of this pool now. One that is to be replaced takes it only where
     /// no other is left and none will come: held by refs, it could keep the calls waiting for ever.
-    fn idle_worker(&self, pool: PoolId) -> Option<u32> {
-        match self.pools[usize::from(pool.0)].idle.first() {
-            Some(&(_, slot)) => Some(slot),
-            None if self.has_only_draining(pool) => {
-                self.slots_of(pool).find(|slot| self.slots[*slot as usize].is_idle())
-            }
+    fn ready_worker(&self, pool: PoolId) -> Option<u32> {
+        match self.pools[usize::from(pool.0)].ready.first() {
+            Some(&(.., slot)) => Some(slot),
+            None if self.has_only_draining(pool) => self.slots_of(pool).find(|slot| {
+                let slot = &self.slots[*slot as usize];
+                slot.has_room() && !slot.is_leaving()
+            }),
             None => None,
         }
     }
@@ -195,13 +197,9 @@ impl<E: Clone> Scheduler<E> {
         ticket
     }
 
-    /// Takes this worker, if it is idle, for something that is no call.
-    pub fn take_idle(&mut self, worker: WorkerKey) -> bool {
-        let idle = self.is_alive(worker) && self.slots[worker.slot as usize].is_idle();
-        if idle {
-            self.take(worker.slot);
-        }
-        idle
+    /// Takes a free lane of this worker for something that is no call.
+    pub fn take_free(&mut self, worker: WorkerKey) -> Option<LaneKey> {
+        if self.is_alive(worker) { self.take(worker.slot) } else { None }
     }
 
     /// Takes a call out of the queue. A worker that it was granted meanwhile has to be given back.
@@ -223,63 +221,65 @@ impl<E: Clone> Scheduler<E> {
         }
     }
 
-    /// Kills a worker if the call that has it does not give it back within the grace time after its
-    /// deadline. For calls that run code of the host, which nothing can interrupt.
-    pub fn watch(&mut self, worker: WorkerKey, deadline: Instant) {
-        if !self.is_alive(worker) || self.slots[worker.slot as usize].stage != WorkerStage::Busy {
+    /// Kills a worker if the call that has this lane does not give it back within the grace time after
+    /// its deadline. For calls that run code of the host, which nothing can interrupt.
+    pub fn watch(&mut self, lane: LaneKey, deadline: Instant) {
+        if !self.is_taken(lane) {
             return;
         }
-        self.unwatch(worker);
-        let until = deadline + self.config_of(worker.slot).grace;
-        self.slots[worker.slot as usize].watched_until = Some(until);
-        self.timers.insert((until, Timer::Watch(worker)));
+        self.unwatch(lane);
+        let until = deadline + self.config_of(lane.worker.slot).grace;
+        self.slots[lane.worker.slot as usize].lanes.watch(lane.lane, Some(until));
+        self.timers.insert((until, Timer::Watch(lane)));
     }
 
-    fn unwatch(&mut self, worker: WorkerKey) {
-        if let Some(until) = self.slots[worker.slot as usize].watched_until.take() {
-            self.timers.remove(&(until, Timer::Watch(worker)));
+    fn unwatch(&mut self, lane: LaneKey) {
+        let lanes = &mut self.slots[lane.worker.slot as usize].lanes;
+        if let LaneState::Taken { watched_until: Some(until) } = lanes.state(lane.lane) {
+            lanes.watch(lane.lane, None);
+            self.timers.remove(&(until, Timer::Watch(lane)));
         }
     }
 
-    pub(super) fn watched_too_long(&mut self, worker: WorkerKey) {
-        self.slots[worker.slot as usize].watched_until = None;
-        self.kill(worker);
+    /// Whether a call has this lane.
+    fn is_taken(&self, lane: LaneKey) -> bool {
+        let slot = &self.slots[lane.worker.slot as usize];
+        let state = slot.lanes.state(lane.lane);
+        self.is_alive(lane.worker) && slot.is_up() && matches!(state, LaneState::Taken { .. })
     }
 
-    /// Takes a worker back from a call that ended, and that made `made` new refs.
-    pub fn give_back(&mut self, now: Instant, worker: WorkerKey, how: Returned, made: u64) {
-        if !self.is_alive(worker) {
+    /// Takes a lane back from a call that ended, and that made `made` new refs.
+    pub fn give_back(&mut self, now: Instant, lane: LaneKey, how: Returned, made: u64) {
+        if !self.is_taken(lane) {
             return;
         }
-        if self.slots[worker.slot as usize].stage != WorkerStage::Busy {
-            return;
-        }
-        self.unwatch(worker);
-        let grace = self.config_of(worker.slot).grace;
-        let slot = &mut self.slots[worker.slot as usize];
+        self.unwatch(lane);
+        let place = lane.worker.slot;
+        let until = now + self.config_of(place).grace;
+        let slot = &mut self.slots[place as usize];
         slot.calls += u64::from(how != Returned::Unused);
         slot.refs += made as i64;
         match how {
-            Returned::Clean | Returned::Unused => self.free(now, worker.slot),
+            Returned::Clean | Returned::Unused => self.free(now, lane),
             Returned::Running => {
-                slot.stage = WorkerStage::Stopping;
-                self.timers.insert((now + grace, Timer::Grace(worker)));
-                self.actions.push_back(Action::Interrupt(worker));
+                slot.lanes.stop(lane.lane, until);
+                slot.update_stage();
+                self.timers.insert((until, Timer::Stop(lane)));
+                self.actions.push_back(Action::Interrupt(lane));
             }
-            Returned::Damaged => self.kill(worker),
+            Returned::Damaged => self.kill(lane.worker),
         }
     }
 
-    /// A worker whose call was interrupted has come to its end.
-    pub fn recovered(&mut self, now: Instant, worker: WorkerKey) {
-        if !self.is_alive(worker) {
+    /// The call of a lane that was interrupted has come to its end.
+    pub fn recovered(&mut self, now: Instant, lane: LaneKey) {
+        let slot = &self.slots[lane.worker.slot as usize];
+        if !self.is_alive(lane.worker) || !slot.is_up() {
             return;
         }
-        let slot = &mut self.slots[worker.slot as usize];
-        if slot.stage == WorkerStage::Stopping {
-            slot.stage = WorkerStage::Busy;
-            self.timers.retain(|(_, timer)| *timer != Timer::Grace(worker));
-            self.free(now, worker.slot);
+        if let LaneState::Stopping { until } = slot.lanes.state(lane.lane) {
+            self.timers.remove(&(until, Timer::Stop(lane)));
+            self.free(now, lane);
         }
     }
 
@@ -307,30 +307,44 @@ impl<E: Clone> Scheduler<E> {
         }
     }
 
-    /// Gives a worker that is done with a call to the next one, or lets it be idle.
-    pub(super) fn free(&mut self, now: Instant, slot: u32) {
+    /// A lane is free: for the next call, if there is one.
+    fn free(&mut self, now: Instant, lane: LaneKey) {
+        let place = lane.worker.slot;
+        self.unlist(place);
+        let slot = &mut self.slots[place as usize];
+        slot.lanes.free(lane.lane);
+        slot.update_stage();
+        self.serve(now, place);
+    }
+
+    /// Gives the free lanes of a worker to calls that wait; lets it be idle, or end, if none is used then.
+    pub(super) fn serve(&mut self, now: Instant, slot: u32) {
         self.check_recycling(now, slot);
-        let held = self.slots[slot as usize].is_held() && !self.closed;
-        if self.slots[slot as usize].is_draining() && !held {
-            let worker = self.key(slot);
-            return self.end(now, worker);
+        let entry = &self.slots[slot as usize];
+        if entry.is_leaving() || (entry.is_draining() && self.closed) {
+            if self.slots[slot as usize].is_idle() {
+                let worker = self.key(slot);
+                self.end(now, worker);
+            }
+            return;
         }
-        match self.next_for(slot) {
-            Some(ticket) => self.grant(ticket, slot),
-            None => self.idle(now, slot),
+        while self.slots[slot as usize].has_room()
+            && let Some(ticket) = self.next_for(slot)
+        {
+            self.grant(ticket, slot);
+        }
+        self.list(slot);
+        if self.slots[slot as usize].is_idle() {
+            self.idle(now, slot);
         }
     }
 
     /// The oldest call that this worker can take.
     fn next_for(&mut self, slot: u32) -> Option<Ticket> {
-        let waiters = &self.waiters;
-        let own = &mut self.slots[slot as usize].queue;
-        while own.front().is_some_and(|ticket| !waiters.contains_key(ticket)) {
-            own.pop_front();
-        }
-        let own = own.front().copied();
+        let own = self.next_own(slot);
         let pool = self.slots[slot as usize].pool;
-        if self.slots[slot as usize].is_draining() && !self.has_only_draining(pool) {
+        let entry = &self.slots[slot as usize];
+        if entry.is_leaving() || (entry.is_draining() && !self.has_only_draining(pool)) {
             return own;
         }
         let waiters = &self.waiters;
@@ -344,14 +358,23 @@ impl<E: Clone> Scheduler<E> {
         }
     }
 
+    /// The oldest call that needs this very worker.
+    fn next_own(&mut self, slot: u32) -> Option<Ticket> {
+        let waiters = &self.waiters;
+        let own = &mut self.slots[slot as usize].queue;
+        while own.front().is_some_and(|ticket| !waiters.contains_key(ticket)) {
+            own.pop_front();
+        }
+        own.front().copied()
+    }
+
     fn grant(&mut self, ticket: Ticket, slot: u32) {
-        let worker = self.key(slot);
-        self.slots[slot as usize].stage = WorkerStage::Busy;
+        let Some(lane) = self.take(slot) else { return };
         if let Some(waiter) = self.forget(ticket) {
             if !waiter.pinned {
-                self.settle(waiter.session, worker);
+                self.settle(waiter.session, lane.worker);
             }
-            self.actions.push_back(Action::Grant(ticket, worker));
+            self.actions.push_back(Action::Grant(ticket, lane));
         }
     }
 
@@ -417,15 +440,21 @@ impl<E: Clone> Scheduler<E> {
             false
         });
         self.pool(pool).queue = queue;
+        // It may have further lanes for them.
+        while self.slots[worker.slot as usize].has_room()
+            && !self.slots[worker.slot as usize].is_leaving()
+            && let Some(ticket) = self.next_own(worker.slot)
+        {
+            self.grant(ticket, worker.slot);
+        }
     }
 
-    /// Gives idle workers of a pool to calls that have come into its queue.
+    /// Gives free lanes of a pool to calls that have come into its queue.
     pub(super) fn dispatch(&mut self, pool: PoolId) {
-        while let Some(slot) = self.idle_worker(pool) {
+        while let Some(slot) = self.ready_worker(pool) {
             let Some(ticket) = self.next_for(slot) else {
                 break;
             };
-            self.take(slot);
             self.grant(ticket, slot);
         }
     }
@@ -448,7 +477,7 @@ impl<E: Clone> Scheduler<E> {
             let waiting = self.waiters.values().filter(|waiter| waiter.pool == id).count();
             assert_eq!(waiting, pool.waiting, "count of waiting calls");
             let any = self.waiters.values().any(|w| w.pool == id && w.needs.is_none());
-            assert!(!any || self.idle_worker(id).is_none(), "a call waits while a worker is idle");
+            assert!(!any || self.ready_worker(id).is_none(), "a call waits while a lane is free");
             let coming = self.slots_of(id).any(|slot| self.is_coming(slot));
             assert!(!any || coming, "a call waits, and no worker will come");
         }
@@ -457,7 +486,8 @@ impl<E: Clone> Scheduler<E> {
                 Some(worker) => {
                     assert!(self.is_alive(worker), "a call waits for a worker that has ended");
                     let slot = &self.slots[worker.slot as usize];
-                    assert!(!slot.is_idle(), "a call waits for a worker that is idle");
+                    let is_free = slot.has_room() && !slot.is_leaving();
+                    assert!(!is_free, "a call waits for a worker with a free lane");
                     &slot.queue
                 }
                 None => &self.pools[usize::from(waiter.pool.0)].queue,

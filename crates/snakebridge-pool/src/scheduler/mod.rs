@@ -1,5 +1,6 @@
 //! The state machine: its parts, what goes in, what comes out.
 
+mod lanes;
 mod leases;
 mod sessions;
 mod status;
@@ -8,6 +9,7 @@ mod workers;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
+pub use lanes::LaneKey;
 pub use leases::{Affinity, Outcome, Refusal, Returned, Ticket, Want};
 pub use sessions::SessionKey;
 pub use status::{PoolStatus, WorkerStage};
@@ -39,14 +41,14 @@ pub enum Action<E> {
     /// Start this worker; answer with [`Scheduler::worker_started`] or
     /// [`Scheduler::worker_failed`].
     Start(WorkerKey),
-    /// Interrupt the call that runs on this worker; answer with [`Scheduler::recovered`].
-    Interrupt(WorkerKey),
-    /// Let this worker end by itself: close its lane. Answer with [`Scheduler::worker_ended`].
+    /// Interrupt the call that runs on this lane; answer with [`Scheduler::recovered`].
+    Interrupt(LaneKey),
+    /// Let this worker end by itself: close its lanes. Answer with [`Scheduler::worker_ended`].
     End(WorkerKey),
     /// Kill this worker. Answer with [`Scheduler::worker_ended`].
     Kill(WorkerKey),
-    /// A call that waited has its worker.
-    Grant(Ticket, WorkerKey),
+    /// A call that waited has its lane.
+    Grant(Ticket, LaneKey),
     /// A call that waited will get none.
     Refuse(Ticket, Refusal<E>),
     /// It is time to look at this session; see [`Scheduler::look_at_session`].
@@ -70,8 +72,8 @@ pub struct Scheduler<E> {
 struct Pool<E> {
     config: PoolConfig,
     first_slot: u32,
-    /// Idle workers that take any call, those with the fewest sessions first.
-    idle: BTreeSet<(u32, u32)>,
+    /// Workers with a free lane that take any call: how many lanes are used, sessions, place.
+    ready: BTreeSet<(usize, u32, u32)>,
     /// Calls that any worker of the pool can take, oldest first. Cancelled ones are skipped.
     queue: VecDeque<Ticket>,
     /// How many calls wait, for whichever worker.
@@ -103,16 +105,16 @@ impl<E: Clone> Scheduler<E> {
     fn add_pool(&mut self, config: PoolConfig) {
         let pool = PoolId(self.pools.len() as u16);
         let first_slot = self.slots.len() as u32;
-        let (min, max) = (config.min, config.max);
+        let (min, max, lanes) = (config.min, config.max, config.lanes);
         self.pools.push(Pool {
             config,
             first_slot,
-            idle: BTreeSet::new(),
+            ready: BTreeSet::new(),
             queue: VecDeque::new(),
             waiting: 0,
             failure: None,
         });
-        self.slots.extend((0..max).map(|_| Slot::new(pool)));
+        self.slots.extend((0..max).map(|_| Slot::new(pool, lanes)));
         for slot in first_slot..first_slot + min {
             self.start(slot);
         }
@@ -139,11 +141,12 @@ impl<E: Clone> Scheduler<E> {
             match timer {
                 Timer::Wait(ticket) => self.waited_too_long(ticket),
                 Timer::Grace(worker) => self.grace_over(worker),
+                Timer::Stop(lane) => self.kill(lane.worker),
                 Timer::Backoff(worker) => self.backoff_over(worker),
                 Timer::Idle(worker) => self.idle_too_long(now, worker),
                 Timer::Age(worker) => self.old_enough(now, worker),
                 Timer::Drain(worker) => self.drained_too_long(now, worker),
-                Timer::Watch(worker) => self.watched_too_long(worker),
+                Timer::Watch(lane) => self.kill(lane.worker),
                 Timer::Session(session) => self.session_due(session),
             }
         }

@@ -136,14 +136,11 @@ impl<E: Clone> Scheduler<E> {
         }
     }
 
-    /// Changes the number of sessions, by which idle workers are ordered.
+    /// Changes the number of sessions, by which workers are ordered.
     fn change_sessions(&mut self, slot: u32, change: impl Fn(u32) -> u32) {
-        let before = self.slots[slot as usize].sessions;
-        let after = change(before);
-        self.slots[slot as usize].sessions = after;
-        let pool = self.pool_of(slot);
-        if pool.idle.remove(&(before, slot)) {
-            pool.idle.insert((after, slot));
-        }
+        self.unlist(slot);
+        let sessions = &mut self.slots[slot as usize].sessions;
+        *sessions = change(*sessions);
+        self.list(slot);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::lanes::{LaneKey, Lanes};
 use super::leases::Ticket;
 use super::status::WorkerStage;
 use super::{Action, PoolId, Scheduler, SessionKey, WorkerKey};
@@ -13,6 +14,7 @@ pub(super) struct Slot {
     pub(super) pool: PoolId,
     pub(super) generation: u32,
     pub(super) stage: WorkerStage,
+    pub(super) lanes: Lanes,
     /// Calls that need this very worker, oldest first.
     pub(super) queue: VecDeque<Ticket>,
     /// Sessions that are at home here.
@@ -25,8 +27,6 @@ pub(super) struct Slot {
     draining: bool,
     /// It has drained for too long: what is held here holds it no more.
     overdue: bool,
-    /// When the worker is killed if its call has not come back.
-    pub(super) watched_until: Option<Instant>,
     /// When the worker has been idle for too long, if it may be ended for that.
     idle_until: Option<Instant>,
     /// Starts that failed, one after the other.
@@ -38,34 +38,55 @@ pub(super) struct Slot {
 pub(super) enum Timer {
     Wait(Ticket),
     Grace(WorkerKey),
+    Stop(LaneKey),
     Backoff(WorkerKey),
     Idle(WorkerKey),
     Age(WorkerKey),
     Drain(WorkerKey),
-    Watch(WorkerKey),
+    Watch(LaneKey),
     Session(SessionKey),
 }
 
 impl Slot {
-    pub(super) fn new(pool: PoolId) -> Self {
+    pub(super) fn new(pool: PoolId, lanes: u32) -> Self {
         Self {
             pool,
             generation: 0,
             stage: WorkerStage::Absent,
+            lanes: Lanes::new(lanes),
             queue: VecDeque::new(),
             sessions: 0,
             calls: 0,
             refs: 0,
             draining: false,
             overdue: false,
-            watched_until: None,
             idle_until: None,
             failures: 0,
         }
     }
 
+    /// It has started, and was not asked to end.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.stage, WorkerStage::Idle | WorkerStage::Busy | WorkerStage::Stopping)
+    }
+
+    /// No call has a lane of it.
     pub(super) fn is_idle(&self) -> bool {
         self.stage == WorkerStage::Idle
+    }
+
+    /// A lane is free.
+    pub(super) fn has_room(&self) -> bool {
+        self.is_up() && self.lanes.has_free()
+    }
+
+    /// Lanes of a worker that is up were taken, stopped or freed.
+    pub(super) fn update_stage(&mut self) {
+        self.stage = match self.lanes.used() {
+            0 => WorkerStage::Idle,
+            _ if self.lanes.are_all_stopping() => WorkerStage::Stopping,
+            _ => WorkerStage::Busy,
+        };
     }
 
     /// It takes no new calls but those that need it, and ends when nothing holds it.
@@ -82,11 +103,13 @@ impl Slot {
         self.refs > 0 && !self.overdue
     }
 
+    /// It ends as soon as the calls have come back that have lanes of it.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.draining && !self.is_held()
+    }
+
     fn is_live(&self) -> bool {
-        matches!(
-            self.stage,
-            WorkerStage::Starting | WorkerStage::Idle | WorkerStage::Busy | WorkerStage::Stopping
-        )
+        self.stage == WorkerStage::Starting || self.is_up()
     }
 }
 
@@ -102,8 +125,8 @@ impl<E: Clone> Scheduler<E> {
         if let Some(age) = age {
             self.timers.insert((now + age, Timer::Age(worker)));
         }
-        self.slots[worker.slot as usize].stage = WorkerStage::Busy;
-        self.free(now, worker.slot);
+        self.slots[worker.slot as usize].update_stage();
+        self.serve(now, worker.slot);
     }
 
     /// A worker could not be started.
@@ -133,14 +156,14 @@ impl<E: Clone> Scheduler<E> {
         if !self.is_alive(worker) {
             return;
         }
+        let pool = self.slots[worker.slot as usize].pool;
+        self.unlist(worker.slot);
         let slot = &mut self.slots[worker.slot as usize];
-        let (sessions, pool) = (slot.sessions, slot.pool);
         slot.generation += 1;
         slot.stage = WorkerStage::Absent;
+        slot.lanes.reset();
         (slot.sessions, slot.calls, slot.refs) = (0, 0, 0);
         (slot.draining, slot.overdue) = (false, false);
-        slot.watched_until = None;
-        self.pool(pool).idle.remove(&(sessions, worker.slot));
         self.forget_timers(worker);
         self.rehome(worker.slot, worker);
         self.dispatch(pool);
@@ -181,9 +204,7 @@ impl<E: Clone> Scheduler<E> {
     /// Whether the worker has started, and has not been ended: it may hold objects.
     #[must_use]
     pub fn has_started(&self, worker: WorkerKey) -> bool {
-        let stage = self.slots[worker.slot as usize].stage;
-        self.is_alive(worker)
-            && matches!(stage, WorkerStage::Idle | WorkerStage::Busy | WorkerStage::Stopping)
+        self.is_alive(worker) && self.slots[worker.slot as usize].is_up()
     }
 
     /// Whether a worker of the pool has started, be it busy or not.
@@ -233,32 +254,46 @@ impl<E: Clone> Scheduler<E> {
         })
     }
 
-    pub(super) fn take(&mut self, slot: u32) -> WorkerKey {
-        let sessions = self.slots[slot as usize].sessions;
-        self.pool_of(slot).idle.remove(&(sessions, slot));
+    /// Takes a free lane of a worker that is up.
+    pub(super) fn take(&mut self, slot: u32) -> Option<LaneKey> {
+        if !self.slots[slot as usize].has_room() {
+            return None;
+        }
+        self.unlist(slot);
         let worker = self.key(slot);
-        self.slots[slot as usize].stage = WorkerStage::Busy;
-        if let Some(at) = self.slots[slot as usize].idle_until.take() {
+        let entry = &mut self.slots[slot as usize];
+        let lane = entry.lanes.take()?;
+        entry.update_stage();
+        if let Some(at) = entry.idle_until.take() {
             self.timers.remove(&(at, Timer::Idle(worker)));
         }
-        worker
+        self.list(slot);
+        Some(LaneKey { worker, lane })
     }
 
-    pub(super) fn idle(&mut self, now: Instant, slot: u32) {
-        let worker = self.key(slot);
-        let (sessions, draining) = {
-            let slot = &mut self.slots[slot as usize];
-            slot.stage = WorkerStage::Idle;
-            (slot.sessions, slot.draining)
-        };
-        if draining {
-            return;
+    /// Adds a worker to those that take any call, if it does.
+    pub(super) fn list(&mut self, slot: u32) {
+        let entry = &self.slots[slot as usize];
+        if entry.has_room() && !entry.draining {
+            let place = (entry.lanes.used(), entry.sessions, slot);
+            self.pool_of(slot).ready.insert(place);
         }
-        let limit = self.config_of(slot).idle_limit;
-        let pool = self.pool_of(slot);
-        pool.idle.insert((sessions, slot));
-        if pool.config.max > pool.config.min {
+    }
+
+    /// Takes a worker out of that list. Has to come before a change of what it is ordered by.
+    pub(super) fn unlist(&mut self, slot: u32) {
+        let entry = &self.slots[slot as usize];
+        let place = (entry.lanes.used(), entry.sessions, slot);
+        self.pool_of(slot).ready.remove(&place);
+    }
+
+    /// No call has a lane of a worker any more.
+    pub(super) fn idle(&mut self, now: Instant, slot: u32) {
+        let config = self.config_of(slot);
+        let limit = config.idle_limit;
+        if config.max > config.min && !self.slots[slot as usize].draining {
             self.slots[slot as usize].idle_until = Some(now + limit);
+            let worker = self.key(slot);
             self.timers.insert((now + limit, Timer::Idle(worker)));
         }
     }
@@ -266,14 +301,14 @@ impl<E: Clone> Scheduler<E> {
     /// Lets an idle worker end by itself, and kills it if it takes too long.
     pub(super) fn end(&mut self, now: Instant, worker: WorkerKey) {
         let grace = self.config_of(worker.slot).grace;
-        let sessions = self.slots[worker.slot as usize].sessions;
-        self.pool_of(worker.slot).idle.remove(&(sessions, worker.slot));
+        self.unlist(worker.slot);
         self.slots[worker.slot as usize].stage = WorkerStage::Ending;
         self.timers.insert((now + grace, Timer::Grace(worker)));
         self.actions.push_back(Action::End(worker));
     }
 
     pub(super) fn kill(&mut self, worker: WorkerKey) {
+        self.unlist(worker.slot);
         self.slots[worker.slot as usize].stage = WorkerStage::Ending;
         self.actions.push_back(Action::Kill(worker));
     }
@@ -301,13 +336,11 @@ impl<E: Clone> Scheduler<E> {
     fn drain(&mut self, now: Instant, slot: u32) {
         let worker = self.key(slot);
         let limit = self.config_of(slot).recycle.drain_limit;
-        let entry = &mut self.slots[slot as usize];
-        if entry.draining {
+        if self.slots[slot as usize].draining {
             return;
         }
-        entry.draining = true;
-        let sessions = entry.sessions;
-        self.pool_of(slot).idle.remove(&(sessions, slot));
+        self.unlist(slot);
+        self.slots[slot as usize].draining = true;
         if let Some(limit) = limit {
             self.timers.insert((now + limit, Timer::Drain(worker)));
         }
@@ -316,9 +349,9 @@ impl<E: Clone> Scheduler<E> {
         self.dispatch(pool);
     }
 
+    /// A worker that was asked to end has not.
     pub(super) fn grace_over(&mut self, worker: WorkerKey) {
-        let ending = self.is_at(worker, WorkerStage::Ending);
-        if ending || self.is_at(worker, WorkerStage::Stopping) {
+        if self.is_at(worker, WorkerStage::Ending) {
             self.kill(worker);
         }
     }
@@ -379,8 +412,8 @@ impl<E: Clone> Scheduler<E> {
             | Timer::Backoff(key)
             | Timer::Idle(key)
             | Timer::Age(key)
-            | Timer::Drain(key)
-            | Timer::Watch(key) => *key != worker,
+            | Timer::Drain(key) => *key != worker,
+            Timer::Stop(lane) | Timer::Watch(lane) => lane.worker != worker,
         });
     }
 
@@ -394,8 +427,12 @@ impl<E: Clone> Scheduler<E> {
     pub(super) fn check_slots(&self) {
         for (index, slot) in self.slots.iter().enumerate() {
             let pool = &self.pools[usize::from(slot.pool.0)];
-            let listed = pool.idle.contains(&(slot.sessions, index as u32));
-            assert_eq!(listed, slot.is_idle() && !slot.draining, "list of idle workers");
+            let listed = pool.ready.iter().filter(|(.., slot)| *slot == index as u32);
+            let listed: Vec<_> = listed.map(|(used, sessions, _)| (*used, *sessions)).collect();
+            let right = Some((slot.lanes.used(), slot.sessions));
+            let right = right.filter(|_| slot.has_room() && !slot.draining);
+            assert_eq!(listed, right.into_iter().collect::<Vec<_>>(), "list of ready workers");
+            slot.lanes.check();
             let homes = slot.stage != WorkerStage::Absent || slot.sessions == 0;
             assert!(homes, "sessions at home where nobody lives");
             if slot.is_idle() && slot.draining {
