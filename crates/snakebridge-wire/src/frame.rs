@@ -86,6 +86,8 @@ pub enum Kind {
     CallbackValue = 35,
     /// The callback that the worker waits for has failed: `(class, message, causes)`.
     CallbackError = 36,
+    /// Cancel the request that runs on this lane; has no reply of its own. Only where a worker has many lanes.
+    Cancel = 37,
 
     /// Reply: the result as a value.
     Value = 64,
@@ -129,6 +131,8 @@ pub enum Kind {
     BackgroundError = 105,
     /// On the control channel, worker to host: the refs in the result with this number were taken.
     BackgroundTaken = 106,
+    /// On the control channel, host to worker: descriptors of further lanes.
+    Lanes = 107,
 
     /// As [`Call`](Self::Call), and then the first items of the result.
     CallIter = 129,
@@ -186,6 +190,7 @@ impl Kind {
             34 => Self::Again,
             35 => Self::CallbackValue,
             36 => Self::CallbackError,
+            37 => Self::Cancel,
             64 => Self::Value,
             65 => Self::Ref,
             66 => Self::Error,
@@ -203,6 +208,7 @@ impl Kind {
             104 => Self::BackgroundValue,
             105 => Self::BackgroundError,
             106 => Self::BackgroundTaken,
+            107 => Self::Lanes,
             129 => Self::CallIter,
             130 => Self::GetIter,
             131 => Self::MethodIter,

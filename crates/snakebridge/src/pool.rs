@@ -42,11 +42,15 @@ pub struct Pool {
     results: Option<ResultLimits>,
     min: usize,
     max: usize,
+    asyncio: Option<u32>,
     schedule: PoolConfig,
 }
 
 /// More processes than any machine of today can use; a larger number is a mistake.
 const MOST_WORKERS: usize = 1024;
+
+/// More descriptors than a process may have by default; a larger number is a mistake.
+const MOST_LANES: u32 = 1000;
 
 impl Pool {
     /// One worker, on the Python that is found first.
@@ -65,6 +69,7 @@ impl Pool {
             results: None,
             min: 1,
             max: 1,
+            asyncio: None,
             schedule: PoolConfig::default(),
         }
     }
@@ -88,6 +93,33 @@ impl Pool {
     /// `min` end when they have been idle for [`idle_limit`](Self::idle_limit) and hold no object.
     pub fn workers_between(mut self, min: usize, max: usize) -> Self {
         (self.min, self.max) = (min, max);
+        self
+    }
+
+    /// Has each worker run an `asyncio` event loop, on which up to `calls` calls run at the same time, 1 to
+    /// 1000. Default: a worker carries out one call at a time.
+    ///
+    /// For functions that are `async` and wait for something else: calls that are
+    /// [`awaited`](crate::Call::awaited) run beside each other, each as a task of its own, and so do streams of
+    /// asynchronous generators. A call whose time is over, or whose future is dropped, has its task cancelled. All that
+    /// does not await (other calls, callbacks, sync iterators) keeps the loop to itself while it runs, and what
+    /// does not give way within the grace time costs the worker, with all calls that run on it. A callback is
+    /// answered by whoever waits for its call: have each of such calls waited for by a thread or task of its own.
+    ///
+    /// Each of the calls takes a descriptor of this process and one of the worker: look at `ulimit -n`.
+    ///
+    /// ```
+    /// use snakebridge::{Bridge, Pool, Pending, Result};
+    ///
+    /// let py = Bridge::builder().pool("default", Pool::new().asyncio(10)).build()?;
+    /// let sleep = |n| py.call::<i64>("asyncio", "sleep", (0.05, n)).awaited().start();
+    /// let sleeping: Vec<Pending<i64>> = (0..10).map(sleep).collect();
+    /// let slept: Result<Vec<i64>> = sleeping.into_iter().map(Pending::wait).collect();
+    /// assert_eq!(slept?.len(), 10);
+    /// # Ok::<(), snakebridge::Error>(())
+    /// ```
+    pub fn asyncio(mut self, calls: usize) -> Self {
+        self.asyncio = Some(u32::try_from(calls).unwrap_or(u32::MAX));
         self
     }
 
@@ -241,7 +273,12 @@ impl Pool {
         if min > max {
             return Err(config_error(format!("at least {min} workers, but at most {max}")));
         }
-        (schedule.min, schedule.max) = (min as u32, max as u32);
+        let lanes = self.asyncio.unwrap_or(1);
+        if !(1..=MOST_LANES).contains(&lanes) {
+            let message = format!("{lanes} calls on one event loop, expected 1 to {MOST_LANES}");
+            return Err(config_error(message));
+        }
+        (schedule.min, schedule.max, schedule.lanes) = (min as u32, max as u32, lanes);
         bound_times(&mut schedule);
         for (name, value) in &env {
             check_variable(name, value.as_deref())?;
@@ -263,6 +300,7 @@ impl Pool {
             queue_timeout: self.queue_timeout,
             results: self.results.map(|limits| Arc::new(Results::new(limits))),
             affinity: self.affinity,
+            asyncio: self.asyncio,
             schedule,
         })
     }

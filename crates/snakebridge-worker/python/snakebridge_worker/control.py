@@ -28,6 +28,8 @@ EXIT_HOST_GONE = 0
 # Late enough not to slow down the first calls.
 _SETTLED_AFTER = 0.2
 _PR_SET_PDEATHSIG = 1
+# Of one frame.
+_MOST_DESCRIPTORS = 32
 # Answers may be large.
 _CHUNK = 1 << 16
 
@@ -147,7 +149,9 @@ class _Waiting:
 def receive(channel: _socket.socket, length: int) -> tuple[bytes, list[int]]:
     """What has come, up to a length, and the descriptors that have come with it."""
     flags = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
-    data, ancillary, _, _ = channel.recvmsg(length, _socket.CMSG_SPACE(2 * 4), flags)
+    data, ancillary, _, _ = channel.recvmsg(
+        length, _socket.CMSG_SPACE(_MOST_DESCRIPTORS * 4), flags
+    )
     descriptors: list[int] = []
     for level, kind, payload in ancillary:
         if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:

@@ -6,13 +6,18 @@ needs.
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextvars
 from functools import lru_cache
+from time import monotonic
+
+from .streams import AT_END, BUDGET, QUICK, SLOW, Batch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    import concurrent.futures
+    from collections.abc import Awaitable, Coroutine
     from typing import Any
 
     from .sessions import Sessions
@@ -34,6 +39,8 @@ def run(awaitable: Awaitable[Any], sessions: Sessions | None = None, session: in
             # A task has a copy of its own, which is what the next one of the session begins with.
             contexts[session] = contextvars.copy_context()
 
+    if loop.is_running():
+        return _on_running(loop, context, awaited())
     return _complete(loop, context.run(loop.create_task, awaited()))
 
 
@@ -53,6 +60,34 @@ def _complete(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> Any:
         raise
 
 
+# What threads wait for that have something awaited on a loop that another one runs.
+_awaited_by: dict[int, concurrent.futures.Future[Any]] = {}
+
+
+def _on_running(
+    loop: asyncio.AbstractEventLoop,
+    context: contextvars.Context,
+    coroutine: Coroutine[Any, Any, Any],
+) -> Any:
+    thread = _thread.get_ident()
+    if asyncio._get_running_loop() is not None:
+        coroutine.close()
+        raise RuntimeError("the event loop runs this call, and so cannot await within it")
+    future = context.run(asyncio.run_coroutine_threadsafe, coroutine, loop)
+    _awaited_by[thread] = future
+    try:
+        return future.result()
+    finally:
+        del _awaited_by[thread]
+
+
+def cancel(thread: int) -> None:
+    """Cancels what this thread has something awaited for."""
+    future = _awaited_by.get(thread)
+    if future is not None:
+        future.cancel()
+
+
 class AsyncItems:
     """An asynchronous iterator, as an iterator. Closed when nobody needs it any more."""
 
@@ -64,11 +99,58 @@ class AsyncItems:
 
     def __next__(self) -> Any:
         try:
-            return run(type(self._iterator).__anext__(self._iterator))
+            return run(self.next())
         except StopAsyncIteration:
             raise StopIteration from None
 
+    def next(self) -> Awaitable[Any]:
+        """An awaitable of the next item."""
+        awaitable: Awaitable[Any] = type(self._iterator).__anext__(self._iterator)
+        return awaitable
+
     def __del__(self) -> None:
         close = getattr(self._iterator, "aclose", None)
-        if close is not None and not the_loop().is_running():
+        if close is None:
+            return
+        loop = the_loop()
+        if loop.is_running():
+            loop.call_soon_threadsafe(lambda: loop.create_task(close()))
+        else:
             run(close())
+
+
+def is_asynchronous(source: Any) -> bool:
+    """Whether something can only be iterated over asynchronously."""
+    cls = type(source)
+    return hasattr(cls, "__aiter__") and not hasattr(cls, "__iter__")
+
+
+async def begin(source: Any) -> Batch:
+    """The first item of an asynchronous iterable: `streams.begin` for tasks."""
+    items = AsyncItems(source)
+    try:
+        item = await items.next()
+    except StopAsyncIteration:
+        return Batch([], AT_END)
+    return Batch([item], SLOW, None, items)
+
+
+async def take(items: AsyncItems, count: int) -> Batch:
+    """The next items, this many at most: `streams.take` for tasks."""
+    taken: list[Any] = []
+    time = monotonic()
+    deadline = time + BUDGET
+    while True:
+        try:
+            taken.append(await items.next())
+        except StopAsyncIteration:
+            return Batch(taken, AT_END)
+        except asyncio.CancelledError:
+            raise  # The host has given up.
+        except BaseException as error:
+            if not taken:
+                raise
+            return Batch(taken, AT_END, error)
+        before, time = time, monotonic()
+        if len(taken) == count or time >= deadline:
+            return Batch(taken, SLOW if time - before > BUDGET / 2 else QUICK)

@@ -46,6 +46,7 @@ CLOSE_SESSION = 33
 AGAIN = 34
 CALLBACK_VALUE = 35
 CALLBACK_ERROR = 36
+CANCEL = 37
 
 # Kinds of replies.
 VALUE = 64
@@ -69,6 +70,7 @@ BACKGROUND_CALLBACK = 103
 BACKGROUND_VALUE = 104
 BACKGROUND_ERROR = 105
 BACKGROUND_TAKEN = 106
+LANES = 107
 
 # What stands ahead of a body: the id of a callback, or which of many answers is meant.
 NUMBER = Struct("<Q")

@@ -97,6 +97,8 @@ class Lane:
         # The last result that was sent as a value, in case the host cannot read it.
         self.last: Any = None
         self.last_session = 0
+        # What was read after the answer to a callback.
+        self.unread = b""
         self.callbacks = callbacks.Callbacks(self.call_back)
         self.thread = 0
         # How many callbacks the lane waits for, one inside of the other.
@@ -153,6 +155,7 @@ class Lane:
             operation = operations.get(kind)
             if operation is None or version != frames.PROTOCOL_VERSION:
                 if self.depth and kind in ANSWERS:
+                    self.unread = data
                     return kind, flags, session, body
                 self.other(version, kind, session, body)
                 continue
@@ -176,7 +179,7 @@ class Lane:
                 finally:
                     self.running = False
             except BaseException as error:
-                self.send(frames.ERROR, errors.encode(error), self.contexts.note(session, error))
+                self.send_error(session, error)
                 continue
             finally:
                 parts = None
@@ -219,6 +222,10 @@ class Lane:
         from . import coroutines
 
         return coroutines.run(awaitable, self.sessions, self.session)
+
+    def send_error(self, session: int, error: BaseException) -> None:
+        """Sends an exception that the user's code has raised."""
+        self.send(frames.ERROR, errors.encode(error), self.contexts.note(session, error))
 
     def send_result(self, session: int, flags: int, result: Any) -> None:
         """Sends a result that is no plain scalar."""
@@ -304,6 +311,8 @@ class Lane:
             self.send(frames.VALUE, dumps(None, PICKLE_PROTOCOL))
         elif kind == frames.AGAIN:
             self.again()
+        elif kind == frames.CANCEL:
+            pass  # What it was meant for has ended, or is a callback, which the host answers.
         else:
             self.fault(frames.FAULT_REQUEST, f"unknown kind of request: {kind}")
 

@@ -19,7 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .events import Events
+    from .async_lanes import AsyncLanes
+    from .events import Events, Where
 
 # Any other exit code comes from the user's code.
 EXIT_OK = 0
@@ -35,20 +36,35 @@ def main() -> None:
     sys.path[:0] = settings["module_path"]
     sys.argv = [""]
     _settle_streams()
-    reader, writer = descriptors
-    lane = Lane(reader, writer, Sessions(), control)
-    _signal.signal(_signal.SIGINT, lane.interrupt)
-    events = _events(control, lane) if settings["events"] else None
-    os.register_at_fork(after_in_child=lambda: _forget(lane, descriptors, events))
+    lanes = (_many if settings["lanes"] else _single)(descriptors, control)
+    events = _events(control, lanes.where) if settings["events"] else None
+    os.register_at_fork(after_in_child=lambda: _forget(lanes, descriptors, events))
     _thread.start_new_thread(control.watch, (host,))
     for module in settings["preload"]:
         __import__(module)
     control.send(_hello())
     try:
-        lane.serve()
+        lanes.serve()
     except (frames.ProtocolError, BrokenPipeError):
         pass  # The host is gone, or gave this worker up.
     _end(events)
+
+
+def _single(descriptors: list[int], control: Control) -> Lane:
+    """One lane, over two pipes."""
+    reader, writer = descriptors
+    lane = Lane(reader, writer, Sessions(), control)
+    _signal.signal(_signal.SIGINT, lane.interrupt)
+    return lane
+
+
+def _many(descriptors: list[int], control: Control) -> AsyncLanes:
+    """Many lanes, over a socket each."""
+    from .async_lanes import AsyncLanes
+
+    # The host cancels a call on its lane: a signal would be for all.
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
+    return AsyncLanes(descriptors, Sessions(), control)
 
 
 def _take_control() -> _socket.socket:
@@ -61,15 +77,25 @@ def _take_control() -> _socket.socket:
 
 
 def _receive_init(control: _socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """The settings, and the descriptors of the lane that come with them."""
+    """The settings, and the descriptors of the lanes that come with them."""
+    body, descriptors = _receive_frame(control, frames.INIT)
+    settings: dict[str, Any] = loads(body)
+    wanted = settings["lanes"] or 2  # A socket each, or two pipes.
+    while len(descriptors) < wanted:
+        descriptors += _receive_frame(control, frames.LANES)[1]
+    return settings, descriptors
+
+
+def _receive_frame(control: _socket.socket, expected: int) -> tuple[bytes, list[int]]:
+    """The body of a frame, and the descriptors that come with it."""
     data, descriptors = receive(control, frames.HEADER_LEN)
     if not data:
         os._exit(EXIT_HOST_GONE)
     data += _receive(control, frames.HEADER_LEN - len(data))
     version, kind, _, _, length = frames.HEADER.unpack(data)
-    if version != frames.PROTOCOL_VERSION or kind != frames.INIT or len(descriptors) != 2:
+    if version != frames.PROTOCOL_VERSION or kind != expected or not descriptors:
         raise frames.ProtocolError(f"no settings for this worker: {data!r}, {descriptors!r}")
-    return loads(_receive(control, length)), descriptors
+    return _receive(control, length), descriptors
 
 
 def _limit_memory(limit: int | None) -> None:
@@ -89,10 +115,10 @@ def _receive(control: _socket.socket, length: int) -> bytes:
     return data
 
 
-def _events(control: Control, lane: Lane) -> Events:
+def _events(control: Control, where: Where) -> Events:
     from .events import Events
 
-    events = Events(control, lane.where)
+    events = Events(control, where)
     events.install()
     return events
 
@@ -103,11 +129,11 @@ def _hello() -> bytes:
     return frames.frame(frames.HELLO, dumps(hello, PICKLE_PROTOCOL))
 
 
-def _forget(lane: Lane, descriptors: list[int], events: Events | None) -> None:
+def _forget(lanes: Lane | AsyncLanes, descriptors: list[int], events: Events | None) -> None:
     """In a forked child: lets go of what belongs to the worker, so that its end is seen."""
     if events is not None:
         events.forget()
-    lane.forget()
+    lanes.forget()
     for fd in descriptors:
         os.close(fd)
 

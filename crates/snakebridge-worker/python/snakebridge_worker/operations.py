@@ -188,12 +188,13 @@ def running(frame: FrameType | None) -> str | None:
     while frame is not None:
         operation = _BY_CODE.get(frame.f_code)
         if operation is not None:
-            return _name(operation, frame.f_locals["parts"])
+            return describe(operation, frame.f_locals["parts"])
         frame = frame.f_back
     return None
 
 
-def _name(operation: Callable[[tuple[Any, ...]], Any], parts: tuple[Any, ...]) -> str:
+def describe(operation: Operation, parts: tuple[Any, ...]) -> str:
+    """What an operation does, by name."""
     if operation in _OF_MODULES:
         return f"{parts[0]}.{parts[1]}"
     owner = ".".join(class_name(type(parts[0])))

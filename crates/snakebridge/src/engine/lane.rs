@@ -1,13 +1,15 @@
-//! The host's end of a lane: two pipes, and the bytes of the reply at hand.
+//! The host's end of a lane: two pipes or a socket, and the bytes of the reply at hand.
 //!
 //! The caller writes the request and reads the reply itself. Both ends are non-blocking, so that a
 //! call can end at its deadline; how a caller waits for them is said in `waiting`.
 
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::io::Errno;
+use snakebridge_pool::{LaneKey, WorkerKey};
 use snakebridge_wire::{Deframer, Frame, FrameError, Limits};
 
 use super::waiting::{Wait, thread};
@@ -18,8 +20,11 @@ pub(crate) struct Lane {
     /// What a runtime of tokio watches of it.
     #[cfg(feature = "tokio")]
     pub(super) watched: Option<super::waiting::task::Watched>,
-    pub(super) request: OwnedFd,
-    pub(super) reply: OwnedFd,
+    /// Its place among the lanes of its worker.
+    pub(crate) number: u32,
+    request: Arc<OwnedFd>,
+    /// The same where it is a socket.
+    reply: Arc<OwnedFd>,
     deframer: Deframer,
     /// How many replies the worker owes. More than one where calls are made inside of callbacks.
     pub(crate) open: i32,
@@ -42,15 +47,31 @@ pub(crate) enum LaneError {
 }
 
 impl Lane {
-    pub(crate) fn new(request: OwnedFd, reply: OwnedFd) -> Self {
+    /// The only lane of a worker.
+    pub(crate) fn over_pipes(request: OwnedFd, reply: OwnedFd) -> Self {
+        Self::new(0, Arc::new(request), Arc::new(reply))
+    }
+
+    /// One of many lanes of a worker: a socket takes but one descriptor.
+    pub(crate) fn over_socket(number: u32, socket: OwnedFd) -> Self {
+        let socket = Arc::new(socket);
+        Self::new(number, Arc::clone(&socket), socket)
+    }
+
+    fn new(number: u32, request: Arc<OwnedFd>, reply: Arc<OwnedFd>) -> Self {
         Self {
             #[cfg(feature = "tokio")]
             watched: None,
+            number,
             request,
             reply,
             deframer: Deframer::new(Limits::DEFAULT),
             open: 0,
         }
+    }
+
+    pub(crate) fn key_on(&self, worker: WorkerKey) -> LaneKey {
+        LaneKey { worker, lane: self.number }
     }
 
     /// Waits for a whole frame of the worker, where none is at hand.
@@ -93,8 +114,13 @@ impl Lane {
     }
 
     /// The end that becomes readable with the reply.
-    pub(crate) fn reply_end(&self) -> &OwnedFd {
+    pub(crate) fn reply_end(&self) -> &Arc<OwnedFd> {
         &self.reply
+    }
+
+    /// The end that requests are written to.
+    pub(super) fn request_end(&self) -> &Arc<OwnedFd> {
+        &self.request
     }
 
     /// Writes a short frame that has no reply. False if there is no room for it at the moment.
@@ -136,7 +162,7 @@ impl Lane {
         Ok(())
     }
 
-    /// The pipe, and where what it has belongs.
+    /// The end to read from, and where what it has belongs.
     pub(super) fn incoming(&mut self) -> (&OwnedFd, &mut Vec<u8>) {
         (&self.reply, self.deframer.buffer())
     }

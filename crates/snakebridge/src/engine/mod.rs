@@ -106,6 +106,8 @@ pub(crate) struct PoolSettings {
     pub(crate) queue_timeout: Option<Duration>,
     /// Results of idempotent calls, where they are kept.
     pub(crate) results: Option<Arc<Results>>,
+    /// Whether the workers run an event loop, and with how many lanes.
+    pub(crate) asyncio: Option<u32>,
     pub(crate) schedule: PoolConfig,
 }
 

@@ -17,8 +17,8 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use snakebridge_pool::{
-    Action, Affinity, Outcome, PoolConfig, PoolId, PoolStatus, Refusal, Returned, Scheduler,
-    SessionKey, Ticket, WorkerKey,
+    Action, Affinity, LaneKey, Outcome, PoolConfig, PoolId, PoolStatus, Refusal, Returned,
+    Scheduler, SessionKey, Ticket, WorkerKey,
 };
 
 use super::lane::Lane;
@@ -58,6 +58,12 @@ pub(crate) struct Grant {
     pub(crate) releases: Vec<u64>,
 }
 
+impl Grant {
+    pub(crate) fn key(&self) -> LaneKey {
+        self.lane.key_on(self.worker)
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Placement {
     state: Mutex<State>,
@@ -89,10 +95,10 @@ struct State {
 /// What belongs to the place of a worker.
 #[derive(Debug, Default)]
 struct Place {
-    /// There while the worker is idle.
-    lane: Option<Box<Lane>>,
-    /// The lane of a call that nobody waits for any more, with the number of its session.
-    stopping: Option<(u32, Box<Lane>)>,
+    /// By their numbers; there while no call has them.
+    lanes: Vec<Option<Box<Lane>>>,
+    /// Lanes of calls that nobody waits for any more, with the numbers of their sessions.
+    stopping: Vec<(u32, Box<Lane>)>,
     releases: Vec<u64>,
     losses: VecDeque<(u32, Arc<Loss>)>,
 }
@@ -128,8 +134,9 @@ impl Placement {
         if !state.scheduler.is_alive(worker) {
             return;
         }
+        let key = lane.key_on(worker);
         state.take_back(worker, lane);
-        state.scheduler.give_back(Instant::now(), worker, Returned::Clean, made);
+        state.scheduler.give_back(Instant::now(), key, Returned::Clean, made);
         self.done(state);
     }
 
@@ -137,9 +144,10 @@ impl Placement {
     pub(crate) fn give_back_unused(&self, grant: Grant) {
         let mut state = self.lock();
         if state.scheduler.is_alive(grant.worker) {
+            let key = grant.key();
             state.place(grant.worker).releases.extend(grant.releases);
             state.take_back(grant.worker, grant.lane);
-            state.scheduler.give_back(Instant::now(), grant.worker, Returned::Unused, 0);
+            state.scheduler.give_back(Instant::now(), key, Returned::Unused, 0);
         }
         self.done(state);
     }
@@ -156,22 +164,24 @@ impl Placement {
         if !state.scheduler.is_alive(worker) {
             return;
         }
-        state.place(worker).stopping = Some((session, lane));
-        state.scheduler.give_back(Instant::now(), worker, Returned::Running, made);
+        let key = lane.key_on(worker);
+        state.place(worker).stopping.push((session, lane));
+        state.scheduler.give_back(Instant::now(), key, Returned::Running, made);
         self.done(state);
     }
 
-    /// The lane of this worker cannot be used any more.
-    pub(crate) fn give_back_damaged(&self, worker: WorkerKey) {
+    /// This lane cannot be used any more, nor its worker.
+    pub(crate) fn give_back_damaged(&self, lane: LaneKey) {
         let mut state = self.lock();
-        state.scheduler.give_back(Instant::now(), worker, Returned::Damaged, 0);
+        state.scheduler.give_back(Instant::now(), lane, Returned::Damaged, 0);
         self.done(state);
     }
 
-    /// Has a worker killed whose call does not come back by this time and the grace time after it.
-    pub(crate) fn watch(&self, worker: WorkerKey, deadline: Instant) {
+    /// Has a worker killed if the call on this lane does not come back by this time and the grace time
+    /// after it.
+    pub(crate) fn watch(&self, lane: LaneKey, deadline: Instant) {
         let mut state = self.lock();
-        state.scheduler.watch(worker, deadline);
+        state.scheduler.watch(lane, deadline);
         self.done(state);
     }
 
@@ -214,14 +224,14 @@ impl Placement {
         self.done(state);
     }
 
-    pub(crate) fn started(&self, worker: WorkerKey, lane: Box<Lane>, python: PythonInfo) {
+    pub(crate) fn started(&self, worker: WorkerKey, lanes: Vec<Lane>, python: PythonInfo) {
         let mut state = self.lock();
         let pool = state.scheduler.pool_of_worker(worker);
         state.pythons[usize::from(pool.0)].get_or_insert(python);
         if state.closed {
             return;
         }
-        state.place(worker).lane = Some(lane);
+        state.place(worker).lanes = lanes.into_iter().map(|lane| Some(Box::new(lane))).collect();
         state.scheduler.worker_started(Instant::now(), worker);
         state.wake_watching(pool);
         self.done(state);
@@ -251,7 +261,8 @@ impl Placement {
         if place.losses.len() > REMEMBERED_LOSSES {
             place.losses.pop_front();
         }
-        (place.lane, place.stopping) = (None, None);
+        place.lanes.clear();
+        place.stopping.clear();
         place.releases = Vec::new();
         state.scheduler.worker_ended(worker);
         self.lost.notify_all();
@@ -265,8 +276,9 @@ impl Placement {
         if !state.scheduler.is_alive(worker) {
             return;
         }
+        let key = lane.key_on(worker);
         state.take_back(worker, lane);
-        state.scheduler.recovered(Instant::now(), worker);
+        state.scheduler.recovered(Instant::now(), key);
         self.done(state);
     }
 
@@ -341,18 +353,21 @@ impl State {
                     let pool = self.scheduler.pool_of_worker(worker);
                     self.commands.push(Command::Start(worker, pool));
                 }
-                Action::Interrupt(worker) => {
-                    if let Some((session, lane)) = self.place(worker).stopping.take() {
+                Action::Interrupt(key) => {
+                    let worker = key.worker;
+                    let stopping = &mut self.place(worker).stopping;
+                    let found = stopping.iter().position(|(_, lane)| lane.number == key.lane);
+                    if let Some((session, lane)) = found.map(|found| stopping.swap_remove(found)) {
                         self.commands.push(Command::Stop { worker, session, lane });
                     }
                 }
                 Action::End(worker) => {
-                    self.place(worker).lane = None;
+                    self.place(worker).lanes.clear();
                     self.commands.push(Command::Look);
                 }
                 Action::Kill(worker) => self.commands.push(Command::Kill(worker)),
-                Action::Grant(ticket, worker) => {
-                    let outcome = self.grant(worker);
+                Action::Grant(ticket, lane) => {
+                    let outcome = self.grant(lane);
                     self.answer(ticket, outcome);
                 }
                 Action::Refuse(ticket, refusal) => {
@@ -373,14 +388,15 @@ impl State {
         }
     }
 
-    fn grant(&mut self, worker: WorkerKey) -> Result<Grant> {
+    fn grant(&mut self, key: LaneKey) -> Result<Grant> {
+        let LaneKey { worker, lane } = key;
         let place = self.place(worker);
-        match place.lane.take() {
+        match place.lanes.get_mut(lane as usize).and_then(Option::take) {
             Some(lane) => {
                 let releases = std::mem::take(&mut place.releases);
                 Ok(Grant { worker, lane, releases })
             }
-            None => Err(Error::new(ErrorKind::Protocol, "an idle worker has no lane")
+            None => Err(Error::new(ErrorKind::Protocol, "a free lane is not there")
                 .with_worker(WorkerId(worker.slot))),
         }
     }

@@ -34,6 +34,9 @@ pub(crate) fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(pair)
 }
 
+/// Most descriptors that [`send_with`] takes.
+pub(crate) const MOST_DESCRIPTORS: usize = 32;
+
 /// Sends bytes, and descriptors with the first of them, as far as there is room for it now. A reader that
 /// is gone is an error here, never a signal.
 pub(crate) fn send_with(
@@ -47,7 +50,7 @@ pub(crate) fn send_with(
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     #[cfg(not(target_os = "linux"))]
     let flags = SendFlags::DONTWAIT;
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !descriptors.is_empty() {
         ancillary.push(SendAncillaryMessage::ScmRights(descriptors));

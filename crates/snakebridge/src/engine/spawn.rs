@@ -18,7 +18,7 @@ use crate::value::Dict;
 pub(crate) struct Spawned {
     pub(crate) child: Child,
     pub(crate) control: OwnedFd,
-    pub(crate) lane: Box<Lane>,
+    pub(crate) lanes: Vec<Lane>,
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
 }
@@ -34,12 +34,10 @@ pub(crate) fn spawn(
     config: &Config,
 ) -> io::Result<Spawned> {
     let (control, child_control) = platform::socket_pair()?;
-    let (request_reader, request) = platform::pipe()?;
-    let (reply, reply_writer) = platform::pipe()?;
-    for end in [&request, &reply] {
-        rustix::io::ioctl_fionbio(end, true)?;
-        platform::widen(end);
-    }
+    let (lanes, child_ends) = match settings.asyncio {
+        None => over_pipes()?,
+        Some(count) => over_sockets(count)?,
+    };
     let mut command = Command::new(python);
     command
         .args(snakebridge_worker::arguments(&config.package))
@@ -63,12 +61,7 @@ pub(crate) fn spawn(
         return Err(io::Error::other("the child has no standard output"));
     };
     let (stdout, stderr) = (OwnedFd::from(stdout), OwnedFd::from(stderr));
-    if let Err(error) = send_init(
-        &control,
-        settings,
-        config.output.wants_events(),
-        [&request_reader, &reply_writer],
-    ) {
+    if let Err(error) = send_init(&control, settings, config, &child_ends) {
         // A child that ended at once says more by its exit than by this; it is seen to have ended.
         if error.raw_os_error() != Some(rustix::io::Errno::PIPE.raw_os_error()) {
             let _ = child.kill();
@@ -76,15 +69,35 @@ pub(crate) fn spawn(
             return Err(error);
         }
     }
-    let lane = Box::new(Lane::new(request, reply));
-    Ok(Spawned { child, control, lane, stdout, stderr })
+    Ok(Spawned { child, control, lanes, stdout, stderr })
+}
+
+/// The one lane of a worker, and the ends for it.
+fn over_pipes() -> io::Result<(Vec<Lane>, Vec<OwnedFd>)> {
+    let (request_reader, request) = platform::pipe()?;
+    let (reply, reply_writer) = platform::pipe()?;
+    for end in [&request, &reply] {
+        rustix::io::ioctl_fionbio(end, true)?;
+        platform::widen(end);
+    }
+    Ok((vec![Lane::over_pipes(request, reply)], vec![request_reader, reply_writer]))
+}
+
+/// Many lanes of a worker, and the ends for it.
+fn over_sockets(count: u32) -> io::Result<(Vec<Lane>, Vec<OwnedFd>)> {
+    let pair = |number| {
+        let (own, other) = platform::socket_pair()?;
+        rustix::io::ioctl_fionbio(&own, true)?;
+        Ok((Lane::over_socket(number, own), other))
+    };
+    (0..count).map(pair).collect()
 }
 
 fn send_init(
     control: &OwnedFd,
     settings: &PoolSettings,
-    events: bool,
-    ends: [&OwnedFd; 2],
+    config: &Config,
+    ends: &[OwnedFd],
 ) -> io::Result<()> {
     let mut encoder = Encoder::default();
     let memory_limit = settings.memory_limit.map_or(Value::None, Value::from);
@@ -92,15 +105,22 @@ fn send_init(
         ("module_path", Value::from(settings.module_path.clone())),
         ("preload", Value::from(settings.preload.clone())),
         ("memory_limit", memory_limit),
-        ("events", Value::from(events)),
+        ("events", Value::from(config.output.wants_events())),
+        ("lanes", Value::from(settings.asyncio.unwrap_or(0))),
     ]);
     encoder.value(&settings).map_err(io::Error::other)?;
     let body = encoder.finish();
-    let header = Header { kind: Kind::Init, flags: 0, session: 0, len: body.len() as u64 };
-    let frame = [&header.to_bytes()[..], &body].concat();
+    let mut batches = ends.chunks(platform::MOST_DESCRIPTORS);
+    send_frame(control, Kind::Init, &body, batches.next().unwrap_or_default())?;
+    batches.try_for_each(|batch| send_frame(control, Kind::Lanes, &[], batch))
+}
 
+fn send_frame(control: &OwnedFd, kind: Kind, body: &[u8], ends: &[OwnedFd]) -> io::Result<()> {
+    let header = Header { kind, flags: 0, session: 0, len: body.len() as u64 };
+    let frame = [&header.to_bytes()[..], body].concat();
+    let ends: Vec<_> = ends.iter().map(|end| end.as_fd()).collect();
     // The child has read nothing yet, and may never do.
-    let sent = platform::send_with(control, &frame, &ends.map(|end| end.as_fd()))?;
+    let sent = platform::send_with(control, &frame, &ends)?;
     match sent == frame.len() {
         true => Ok(()),
         false => Err(io::Error::other(format!(

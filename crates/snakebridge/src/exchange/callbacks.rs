@@ -119,10 +119,11 @@ impl Answer {
         let Some(lane) = self.lane.take() else {
             return Err(self.failed::<W>(LaneError::Lost).await);
         };
+        let key = self.key();
         let conversation = Arc::clone(self.conversation.get_or_insert_with(|| {
             if let Some(deadline) = self.deadline {
                 // Nothing can stop the function. The worker at least is not to wait for ever.
-                self.engine.shared.placement.watch(self.worker, deadline);
+                self.engine.shared.placement.watch(key, deadline);
             }
             Conversation::new(&self.engine, self.session.pool, self.worker, self.deadline)
         }));

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
-use snakebridge_pool::WorkerKey;
+use snakebridge_pool::{LaneKey, WorkerKey};
 use snakebridge_wire::frame::HEADER_LEN;
 use snakebridge_wire::reply::{Fault, FaultCode};
 use snakebridge_wire::{DecodeError, DecodeErrorKind, Frame, Header, Kind, Limits, Tape};
@@ -75,6 +75,8 @@ pub(crate) fn decode_kept<R: DeserializeOwned>(kept: &Lookup) -> Option<R> {
 pub(crate) struct Answer {
     engine: Arc<Engine>,
     worker: WorkerKey,
+    /// The number of its lane.
+    number: u32,
     lane: Option<Box<Lane>>,
     releases: Vec<u64>,
     state: LaneState,
@@ -117,6 +119,7 @@ impl Answer {
         Self {
             engine,
             worker: grant.worker,
+            number: grant.lane.number,
             lane: Some(grant.lane),
             releases: grant.releases,
             state: LaneState::Quiet,
@@ -291,6 +294,10 @@ impl Answer {
         }
     }
 
+    fn key(&self) -> LaneKey {
+        LaneKey { worker: self.worker, lane: self.number }
+    }
+
     fn advance(&mut self) {
         if let Some(lane) = &mut self.lane {
             lane.advance();
@@ -340,7 +347,7 @@ impl Answer {
             }
             LaneError::Lost => {
                 self.lane = None;
-                self.engine.shared.placement.give_back_damaged(self.worker);
+                self.engine.shared.placement.give_back_damaged(self.key());
                 let loss = W::loss_of(&self.engine.shared.placement, self.worker, LOSS_LIMIT).await;
                 worker_lost(self.worker, loss.as_deref())
             }
@@ -454,7 +461,7 @@ impl Drop for Answer {
             }
             // The call around it finds the lane gone.
             (LaneState::Quiet | LaneState::Writing | LaneState::Damaged, _) => {
-                placement.give_back_damaged(worker)
+                placement.give_back_damaged(self.key())
             }
         }
     }

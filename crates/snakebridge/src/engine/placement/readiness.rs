@@ -17,8 +17,8 @@ impl Placement {
         }
         // Whoever asks for a worker has one started, and learns why that fails.
         match state.request(want) {
-            Outcome::Granted(worker) => {
-                let grant = state.grant(worker)?;
+            Outcome::Granted(lane) => {
+                let grant = state.grant(lane)?;
                 drop(state);
                 self.give_back_unused(grant);
                 Ok(())

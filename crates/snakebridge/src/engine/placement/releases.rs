@@ -70,15 +70,18 @@ impl Placement {
             return None;
         };
         let worker = state.scheduler.key(slot as u32);
-        let taken = state.scheduler.take_idle(worker);
-        taken.then(|| state.grant(worker).ok()).flatten()
+        let lane = state.scheduler.take_free(worker)?;
+        state.grant(lane).ok()
     }
 }
 
 impl State {
     /// Has a lane again, with what was to be released on it while a call had it.
     pub(super) fn take_back(&mut self, worker: WorkerKey, lane: Box<Lane>) {
-        self.place(worker).lane = Some(lane);
+        let number = lane.number as usize;
+        if let Some(place) = self.place(worker).lanes.get_mut(number) {
+            *place = Some(lane);
+        }
         self.flush_later(worker);
     }
 
@@ -98,6 +101,6 @@ impl State {
 
 impl Place {
     fn can_release(&self) -> bool {
-        !self.releases.is_empty() && self.lane.is_some()
+        !self.releases.is_empty() && self.lanes.iter().any(Option::is_some)
     }
 }

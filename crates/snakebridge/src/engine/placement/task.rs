@@ -35,7 +35,7 @@ impl Placement {
     pub(crate) fn lease_or_queue(&self, want: &Want<'_>) -> Result<Lease<'_>> {
         let mut state = self.lock();
         match state.request(want) {
-            Outcome::Granted(worker) => state.grant(worker).map(Lease::Granted),
+            Outcome::Granted(lane) => state.grant(lane).map(Lease::Granted),
             Outcome::Refused(refusal) => Err(state.refusal(refusal)),
             Outcome::Queued(ticket) => {
                 let wake = Wake::Task(Waker::noop().clone());

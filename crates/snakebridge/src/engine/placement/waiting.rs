@@ -30,7 +30,7 @@ impl Placement {
     pub(crate) fn lease(&self, want: &Want<'_>) -> Result<Grant> {
         let mut state = self.lock();
         match state.request(want) {
-            Outcome::Granted(worker) => state.grant(worker),
+            Outcome::Granted(lane) => state.grant(lane),
             Outcome::Refused(refusal) => Err(state.refusal(refusal)),
             Outcome::Queued(ticket) => {
                 let woken = Arc::new(Condvar::new());

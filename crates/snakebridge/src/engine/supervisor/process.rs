@@ -46,7 +46,7 @@ pub(super) enum Stage {
 
 /// What is known of a start until it has worked.
 pub(super) struct Start {
-    pub(super) lane: Box<Lane>,
+    pub(super) lanes: Vec<Lane>,
     /// Given when the process has become a worker.
     pub(super) approval: Approval,
     pub(super) deadline: Instant,

@@ -87,7 +87,7 @@ impl Supervisor {
         self.pump.add(Source::stdout(spawned.stdout, worker, &approval));
         self.pump.add(Source::stderr(spawned.stderr, worker, &approval, tail.clone()));
         let start = Start {
-            lane: spawned.lane,
+            lanes: spawned.lanes,
             approval,
             deadline: Instant::now() + self.shared.config.pool(pool).start_limit,
             candidate,
@@ -126,7 +126,7 @@ impl Supervisor {
                 let known = &mut self.pythons[usize::from(pool.0)];
                 *known = known.take().or(found);
                 let info = self.python_info(pool, start.candidate, hello);
-                self.shared.placement.started(key, start.lane, info);
+                self.shared.placement.started(key, start.lanes, info);
                 Some(())
             }
             Some(reason) => {

@@ -1,7 +1,8 @@
 //! Stopping calls whose callers have gone: interrupt, wait a while, kill.
 
 use snakebridge_pool::WorkerKey;
-use snakebridge_wire::{Frame, Kind, Limits, Tape};
+use snakebridge_wire::frame::HEADER_LEN;
+use snakebridge_wire::{Frame, Header, Kind, Limits, Tape};
 
 use super::super::lane::{Lane, LaneError};
 use super::Supervisor;
@@ -18,9 +19,20 @@ pub(super) struct Stopping {
 impl Supervisor {
     /// Interrupts a call, and waits for the lane to become free.
     pub(super) fn stop_call(&mut self, worker: WorkerKey, session: u32, lane: Box<Lane>) {
+        let Some(process) = self.process(worker) else { return };
+        let pool = process.pool;
+        if self.shared.config.pool(pool).asyncio.is_none() {
+            self.interrupt(worker);
+        } else if lane.write_at_once(&cancel_frame()).is_err() {
+            // A signal would be for all of its calls.
+            return self.kill(worker);
+        }
+        self.stopping.push(Stopping { worker, session, lane });
+    }
+
+    fn interrupt(&mut self, worker: WorkerKey) {
         if let Some(process) = self.process(worker) {
             process.interrupt();
-            self.stopping.push(Stopping { worker, session, lane });
         }
     }
 
@@ -64,6 +76,11 @@ impl Supervisor {
         }
         Ok(false)
     }
+}
+
+/// What cancels the call of one lane.
+fn cancel_frame() -> [u8; HEADER_LEN] {
+    Header { kind: Kind::Cancel, flags: 0, session: 0, len: 0 }.to_bytes()
 }
 
 /// Ids of the refs in a frame that nobody will read.

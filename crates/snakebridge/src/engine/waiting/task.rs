@@ -2,13 +2,14 @@
 //! in between.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use snakebridge_pool::WorkerKey;
-use tokio::io::AsyncReadExt as _;
-use tokio::net::unix::pipe;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::runtime::{Handle, Id};
 use tokio::task::coop;
 
@@ -22,12 +23,20 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Debug)]
 pub(crate) struct Task;
 
-/// The reply pipe of a lane, as a runtime watches it: through a descriptor of its own, which stays
-/// registered from call to call.
+/// The end of a lane that replies come from, as a runtime watches it: it stays registered from call to call.
 #[derive(Debug)]
 pub(crate) struct Watched {
     runtime: Id,
-    reply: pipe::Receiver,
+    reply: AsyncFd<Arc<OwnedFd>>,
+}
+
+/// Has the current runtime watch an end.
+#[allow(
+    deprecated,
+    reason = "an `OwnedFd` stays open as long as it is shared; and there is no safe other"
+)]
+fn register(end: &Arc<OwnedFd>, interest: Interest) -> io::Result<AsyncFd<Arc<OwnedFd>>> {
+    AsyncFd::with_interest(Arc::clone(end), interest)
 }
 
 impl Wait for Task {
@@ -46,9 +55,8 @@ impl Wait for Task {
 
     async fn read(lane: &mut Lane, deadline: Option<Instant>) -> Result<(), LaneError> {
         // Not in the lane meanwhile: a call that is given up takes it out of the runtime.
-        let mut watched = Watched::of(lane)?;
-        let (_, buffer) = lane.incoming();
-        let read = until(deadline, watched.reply.read_buf(buffer)).await;
+        let watched = Watched::of(lane)?;
+        let read = until(deadline, watched.read(lane)).await;
         lane.watched = Some(watched);
         match read {
             Some(Ok(0)) => Err(LaneError::Lost),
@@ -59,9 +67,14 @@ impl Wait for Task {
     }
 
     async fn room(lane: &mut Lane, deadline: Option<Instant>) -> Result<(), LaneError> {
-        let request = pipe::Sender::from_owned_fd(lane.request.try_clone()?)?;
+        // Where one end is for both, it can be registered only once.
+        lane.watched = None;
+        let request = register(lane.request_end(), Interest::WRITABLE)?;
         match until(deadline, request.writable()).await {
-            Some(ready) => Ok(ready?),
+            Some(ready) => {
+                ready?.retain_ready();
+                Ok(())
+            }
             None => Err(LaneError::TimeoutBefore),
         }
     }
@@ -83,8 +96,29 @@ impl Watched {
         match lane.watched.take() {
             Some(watched) if watched.runtime == runtime => Ok(watched),
             _ => {
-                let reply = pipe::Receiver::from_owned_fd(lane.incoming().0.try_clone()?)?;
+                let reply = register(lane.reply_end(), Interest::READABLE)?;
                 Ok(Self { runtime, reply })
+            }
+        }
+    }
+
+    /// Reads once, as soon as there is something.
+    async fn read(&self, lane: &mut Lane) -> io::Result<usize> {
+        let (reply, buffer) = lane.incoming();
+        let room = buffer.capacity() - buffer.len();
+        loop {
+            let mut ready = self.reply.readable().await?;
+            let read = ready
+                .try_io(|_| Ok(rustix::io::read(reply, rustix::buffer::spare_capacity(buffer))?));
+            match read {
+                // There was no more than this: the next read has something to wait for.
+                Ok(Ok(count)) if 0 < count && count < room => {
+                    ready.clear_ready();
+                    return Ok(count);
+                }
+                Ok(read) => return read,
+                // There was nothing after all: the runtime goes on watching.
+                Err(_) => {}
             }
         }
     }

@@ -26,7 +26,7 @@ impl Wait for Thread {
     }
 
     async fn room(lane: &mut Lane, deadline: Option<Instant>) -> Result<(), LaneError> {
-        match wait_for(&lane.request, PollFlags::OUT, deadline)? {
+        match wait_for(lane.request_end(), PollFlags::OUT, deadline)? {
             true => Ok(()),
             false => Err(LaneError::TimeoutBefore),
         }
@@ -43,7 +43,7 @@ impl Wait for Thread {
 
 /// Reads once, as soon as there is something.
 pub(crate) fn read(lane: &mut Lane, deadline: Option<Instant>) -> Result<(), LaneError> {
-    if !wait_for(&lane.reply, PollFlags::IN, deadline)? {
+    if !wait_for(lane.reply_end(), PollFlags::IN, deadline)? {
         return Err(LaneError::TimeoutAfter);
     }
     let (reply, buffer) = lane.incoming();
@@ -57,7 +57,7 @@ pub(crate) fn read(lane: &mut Lane, deadline: Option<Instant>) -> Result<(), Lan
 /// Waits until there is something to read, or the deadline has passed. False if the other end of
 /// `cancelled` was closed first.
 pub(crate) fn wait_unless(lane: &Lane, cancelled: &OwnedFd, deadline: Option<Instant>) -> bool {
-    let mut ends = [&lane.reply, cancelled].map(|end| PollFd::new(end, PollFlags::IN));
+    let mut ends = [lane.reply_end(), cancelled].map(|end| PollFd::new(end, PollFlags::IN));
     loop {
         match poll(&mut ends, left(deadline).as_ref()) {
             Ok(_) => return ends[1].revents().is_empty(),
