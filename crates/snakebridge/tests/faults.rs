@@ -168,6 +168,77 @@ fn a_worker_that_closes_its_descriptors_is_replaced() {
     works(&py);
 }
 
+/// Kills its own process in all places where code of others waits for it.
+const KILLING: &str = r#"
+import os, signal
+
+def kill(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def stream():
+    yield 1
+    kill()
+
+class Manager:
+    def __enter__(self):
+        return 1
+    __exit__ = kill
+
+class AsyncManager:
+    async def __aenter__(self):
+        return 1
+    async def __aexit__(self, *_):
+        kill()
+
+async def coroutine():
+    kill()
+
+def apply(f):
+    f()
+    kill()
+"#;
+
+#[test]
+fn a_worker_that_is_killed_inside_of_anything_is_lost_and_replaced() {
+    let (py, _folder) = bridge_with(KILLING);
+    let lost = |what: &str, error: snakebridge::Error| {
+        assert_eq!(error.kind(), ErrorKind::WorkerLost, "{what}: {error:?}");
+        assert!(error.to_string().contains("signal 9 (SIGKILL)"), "{what}: {error}");
+        works(&py);
+    };
+    let mut items = py.call::<i64>("fixture", "stream", ()).iter();
+    assert_eq!(items.next().unwrap().unwrap(), 1);
+    lost("a stream", items.next().unwrap().unwrap_err());
+    assert!(items.next().is_none());
+
+    for class in ["Manager", "AsyncManager"] {
+        let manager: Ref = py.call("fixture", class, ()).wait().unwrap();
+        let mut entered = 0;
+        let left = manager.with(|given: i64| -> Result<(), snakebridge::Error> {
+            entered += given;
+            Ok(())
+        });
+        lost(class, left.unwrap_err());
+        assert_eq!(entered, 1);
+    }
+
+    let call = py.exec("fixture", "coroutine", ()).awaited();
+    lost("a coroutine", call.wait().unwrap_err());
+
+    let pid = worker_pid(&py);
+    let inside = py.callback(move || {
+        kill(pid);
+        Ok(())
+    });
+    lost("a callback", py.exec("fixture", "apply", (&inside,)).wait().unwrap_err());
+    let after = py.callback(|| Ok(()));
+    lost("after a callback", py.exec("fixture", "apply", (&after,)).wait().unwrap_err());
+
+    let mut calls = py.pipeline();
+    calls.call::<()>("fixture", "kill", ());
+    lost("a pipeline", calls.wait().unwrap_err());
+}
+
 #[test]
 fn garbage_on_the_lane_is_a_protocol_error() {
     let (py, _folder) = bridge_with(

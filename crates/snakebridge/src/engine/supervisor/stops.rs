@@ -2,7 +2,7 @@
 
 use snakebridge_pool::WorkerKey;
 use snakebridge_wire::frame::HEADER_LEN;
-use snakebridge_wire::{Frame, Header, Kind, Limits, Tape};
+use snakebridge_wire::{DecodeError, DecodeErrorKind, Frame, Header, Kind, Limits, Tape};
 
 use super::super::lane::{Lane, LaneError};
 use super::Supervisor;
@@ -14,6 +14,8 @@ pub(super) struct Stopping {
     pub(super) worker: WorkerKey,
     session: u32,
     pub(super) lane: Box<Lane>,
+    /// What was sent could not be read, and is on its way once more; the session of its refs.
+    again: Option<u32>,
 }
 
 impl Supervisor {
@@ -27,7 +29,7 @@ impl Supervisor {
             // A signal would be for all of its calls.
             return self.kill(worker);
         }
-        self.stopping.push(Stopping { worker, session, lane });
+        self.stopping.push(Stopping { worker, session, lane, again: None });
     }
 
     fn interrupt(&mut self, worker: WorkerKey) {
@@ -50,7 +52,7 @@ impl Supervisor {
 
     /// Reads what the worker has sent since. Whether that was the last reply.
     fn go_on(&self, stopping: &mut Stopping) -> Result<bool, LaneError> {
-        let Stopping { worker, session, lane } = stopping;
+        let Stopping { worker, session, lane, again } = stopping;
         while let Some(frame) = lane.drain()? {
             let kind = frame.header.kind;
             if kind == Kind::CallbacksDropped {
@@ -61,7 +63,23 @@ impl Supervisor {
                 continue;
             }
             let of = if kind == Kind::Callback { frame.header.session } else { *session };
-            self.shared.placement.release_unseen(*worker, of, &refs_in(&frame));
+            let of = again.unwrap_or(of);
+            match refs_in(&frame) {
+                Ok(refs) => self.shared.placement.release_unseen(*worker, of, &refs),
+                // Their ids are known to nobody.
+                Err(error) if again.is_none() && is_careful(&error) => {
+                    *again = Some(of);
+                    // A reply is followed by another one in its place.
+                    lane.open += i32::from(kind == Kind::Callback);
+                    lane.advance();
+                    if !lane.write_at_once(&again_frame(of))? {
+                        return Err(LaneError::Lost);
+                    }
+                    continue;
+                }
+                Err(_) => {}
+            }
+            *again = None;
             if kind != Kind::Callback {
                 lane.open -= 1;
                 if lane.open <= 0 {
@@ -83,13 +101,21 @@ fn cancel_frame() -> [u8; HEADER_LEN] {
     Header { kind: Kind::Cancel, flags: 0, session: 0, len: 0 }.to_bytes()
 }
 
+fn is_careful(error: &DecodeError) -> bool {
+    matches!(error.kind(), DecodeErrorKind::Careful(_))
+}
+
+fn again_frame(session: u32) -> [u8; HEADER_LEN] {
+    Header { kind: Kind::Again, flags: 0, session, len: 0 }.to_bytes()
+}
+
 /// Ids of the refs in a frame that nobody will read.
-fn refs_in(reply: &Frame<'_>) -> Vec<u64> {
+fn refs_in(reply: &Frame<'_>) -> Result<Vec<u64>, DecodeError> {
     let tape = match reply.header.kind {
         Kind::Callback => Tape::scan(reply.body.get(8..).unwrap_or_default(), Limits::DEFAULT),
         Kind::Ref => Tape::scan_ref(reply.body, Limits::DEFAULT),
         Kind::Value => Tape::scan(reply.body, Limits::DEFAULT),
-        _ => return Vec::new(),
+        _ => return Ok(Vec::new()),
     };
-    tape.map(|tape| tape.refs().map(|(id, ..)| id).collect()).unwrap_or_default()
+    tape.map(|tape| tape.refs().map(|(id, ..)| id).collect())
 }
