@@ -78,6 +78,8 @@ pub use bridge::Bridge;
 pub use builder::BridgeBuilder;
 pub use bytes::Bytes;
 pub use call::Call;
+#[cfg(feature = "tokio")]
+pub use callback::AsyncCallbackFn;
 pub use callback::{Callback, CallbackError, CallbackFn};
 pub use engine::output::{LogRecord, Output, OutputEvent, OutputPiece, WarningRecord};
 pub use engine::{PythonInfo, WorkerId};

@@ -142,6 +142,23 @@ fn nothing_is_left_of_a_future_that_is_dropped_wherever_it_waits() {
             py.call::<Ref>("fixture", "apply_odd", (&first,)).await.unwrap();
         })
     });
+    scene.drop_everywhere("an async callback that makes calls", |py| {
+        let inner = py.clone();
+        let two = py.callback_async(move |object: Ref| {
+            let (first, second) = (inner.clone(), inner.clone());
+            async move {
+                let (other, _) = tokio::try_join!(
+                    first.call::<Ref>("fixture", "Box", (object,)).into_future(),
+                    second.call::<Ref>("fixture", "Box", ()).into_future(),
+                )?;
+                tokio::task::yield_now().await;
+                Ok(other)
+            }
+        });
+        Box::pin(async move {
+            py.call::<Ref>("fixture", "apply", (&two,)).await.unwrap();
+        })
+    });
     scene.drop_everywhere("what Python awaits", |py| {
         Box::pin(async {
             py.call::<Ref>("fixture", "later", ()).awaited().await.unwrap();

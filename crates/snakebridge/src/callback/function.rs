@@ -19,7 +19,35 @@ pub(crate) trait Function: Send + Sync {
 }
 
 /// A function with its arguments.
-pub(crate) type Bound = Box<dyn FnOnce() -> Result<Returned, CallbackError> + Send>;
+pub(crate) enum Bound {
+    Now(Box<dyn FnOnce() -> Outcome + Send>),
+    #[cfg(feature = "tokio")]
+    Later(BoxFuture),
+}
+
+/// What comes of a function.
+pub(crate) type Outcome = Result<Returned, CallbackError>;
+
+#[cfg(feature = "tokio")]
+pub(crate) type BoxFuture = std::pin::Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+impl Bound {
+    fn now(function: impl FnOnce() -> Outcome + Send + 'static) -> Self {
+        Self::Now(Box::new(function))
+    }
+
+    /// Runs it with this thread, to its end.
+    pub(crate) fn run(self) -> Outcome {
+        match self {
+            Self::Now(function) => function(),
+            #[cfg(feature = "tokio")]
+            Self::Later(future) => match crate::engine::waiting::block_on(None, future)? {
+                Some(outcome) => outcome,
+                None => Err(CallbackError::new("it was stopped")),
+            },
+        }
+    }
+}
 
 /// What a function has returned: the frame with room for its header, and what has to live until the
 /// worker has it.
@@ -53,6 +81,17 @@ pub trait CallbackFn<A>: Send + Sync + 'static + sealed::Sealed<A> {
 #[doc(hidden)]
 #[expect(unnameable_types, reason = "nobody but this crate makes or takes one")]
 pub struct BoundFn(Bound);
+
+#[cfg(feature = "tokio")]
+impl BoundFn {
+    pub(super) fn later(future: impl Future<Output = Outcome> + Send + 'static) -> Self {
+        Self(Bound::Later(Box::pin(future)))
+    }
+
+    pub(super) fn into_inner(self) -> Bound {
+        self.0
+    }
+}
 
 impl fmt::Debug for BoundFn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,7 +136,7 @@ macro_rules! functions {
             #[allow(non_snake_case, reason = "the type parameters name the values")]
             fn bind(self: Arc<Self>, arguments: &Tape<'_>) -> Result<BoundFn, DecodeError> {
                 let (Positional(($($name,)*)), NoKeywords) = arguments.decode::<(Positional<($($name,)*)>, NoKeywords)>()?;
-                Ok(BoundFn(Box::new(move || encode(&self($($name),*)?))))
+                Ok(BoundFn(Bound::now(move || encode(&self($($name),*)?))))
             }
         }
 
@@ -132,7 +171,7 @@ macro_rules! functions {
 }
 
 /// Positional arguments, as many as there are parameters.
-struct Positional<T>(T);
+pub(super) struct Positional<T>(pub(super) T);
 
 functions! {
     0 () 1 (A) 2 (A B) 3 (A B C) 4 (A B C D) 5 (A B C D E) 6 (A B C D E G) 7 (A B C D E G H)
@@ -140,7 +179,7 @@ functions! {
 }
 
 /// A dict without anything in it.
-struct NoKeywords;
+pub(super) struct NoKeywords;
 
 impl<'de> Deserialize<'de> for NoKeywords {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -194,11 +233,11 @@ where
     fn bind(self: Arc<Self>, arguments: &Tape<'_>) -> Result<Bound, DecodeError> {
         let (args, kwargs) = arguments.decode::<(A, K)>()?;
         let function = Arc::clone(&self.function);
-        Ok(Box::new(move || encode(&function(args, kwargs)?)))
+        Ok(Bound::now(move || encode(&function(args, kwargs)?)))
     }
 }
 
-fn encode(value: &impl Serialize) -> Result<Returned, CallbackError> {
+pub(super) fn encode(value: &impl Serialize) -> Result<Returned, CallbackError> {
     let mut encoder = Encoder::new(vec![0; HEADER_LEN]);
     let (done, noted) = scope::encoding(|| encoder.value(value));
     done.map_err(|error| {

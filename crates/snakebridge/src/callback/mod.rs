@@ -2,6 +2,8 @@
 
 mod error;
 mod function;
+#[cfg(feature = "tokio")]
+mod task;
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -13,8 +15,12 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::scope;
 pub use error::CallbackError;
+#[cfg(feature = "tokio")]
+pub(crate) use function::BoxFuture;
 pub use function::CallbackFn;
-pub(crate) use function::{Bound, Function, Returned, typed, typed_with_kwargs};
+pub(crate) use function::{Bound, Function, Outcome, Returned, typed, typed_with_kwargs};
+#[cfg(feature = "tokio")]
+pub use task::AsyncCallbackFn;
 
 /// A Rust function that Python can call; made by [`Bridge::callback`](crate::Bridge::callback).
 ///

@@ -71,7 +71,7 @@ fn run(shared: &Shared, asked: &Asked) -> Result<(Returned, u32), CallbackError>
         bound.map_err(|error| does_not_fit(&error))
     })?;
     // Nothing here keeps the bridge running meanwhile.
-    let returned = bound()?;
+    let returned = bound.run()?;
     with_peer(shared, asked, |peer| peer.check(&returned, &session))?;
     Ok((returned, session.number))
 }

@@ -10,6 +10,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+#[cfg(feature = "tokio")]
+use std::task::Poll;
 use std::time::Instant;
 
 use snakebridge_wire::frame::{HEADER_LEN, flags};
@@ -18,7 +20,9 @@ use snakebridge_wire::{DecodeError, DecodeErrorKind, Header, Kind, Limits, Tape}
 use super::binding::{does_not_fit, encode_failure, no_such_callback, session_closed};
 use super::nested::{Conversation, Left};
 use super::{Answer, LaneState};
-use crate::callback::{Bound, CallbackError, Function, Returned};
+#[cfg(feature = "tokio")]
+use crate::callback::BoxFuture;
+use crate::callback::{Bound, CallbackError, Function, Outcome, Returned};
 use crate::engine::lane::LaneError;
 use crate::engine::sessions::SessionState;
 use crate::engine::waiting::Wait;
@@ -128,7 +132,18 @@ impl Answer {
             Conversation::new(&self.engine, self.session.pool, self.worker, self.deadline)
         }));
         conversation.give_back(lane, 0);
-        let outcome = conversation.enter(|| catch_unwind(AssertUnwindSafe(job.bound)));
+        let outcome = match job.bound {
+            Bound::Now(function) => {
+                caught(conversation.enter(|| catch_unwind(AssertUnwindSafe(function))))
+            }
+            #[cfg(feature = "tokio")]
+            Bound::Later(future) => {
+                match W::run(self.deadline, inside(&conversation, future)).await {
+                    Ok(outcome) => outcome.unwrap_or_else(|| Err(out_of_time())),
+                    Err(error) => Err(error.into()),
+                }
+            }
+        };
         self.note_made(conversation.take_made());
         match conversation.close() {
             Left::Free(lane) => self.lane = Some(lane),
@@ -138,9 +153,7 @@ impl Answer {
             }
             Left::Lost => return Err(self.failed::<W>(LaneError::Lost).await),
         }
-        Ok(outcome
-            .unwrap_or_else(|panic| Err(CallbackError::panicked("the callback", &*panic)))
-            .and_then(|returned| self.check_returned(returned, &job.session)))
+        Ok(outcome.and_then(|returned| self.check_returned(returned, &job.session)))
     }
 
     /// Makes a frame of what a function has returned, if the refs in it are ones that the worker has.
@@ -196,6 +209,30 @@ impl Answer {
             "a call from inside of a callback did not end, nor did the call around it end",
         )
     }
+}
+
+/// Runs a future of a callback: whatever polls it, its calls find the conversation.
+#[cfg(feature = "tokio")]
+async fn inside(conversation: &Arc<Conversation>, mut future: BoxFuture) -> Outcome {
+    std::future::poll_fn(move |context| {
+        let poll = || future.as_mut().poll(context);
+        match conversation.enter(|| catch_unwind(AssertUnwindSafe(poll))) {
+            Ok(polled) => polled,
+            Err(panic) => Poll::Ready(caught(Err(panic))),
+        }
+    })
+    .await
+}
+
+/// What comes of a function, which may have panicked.
+fn caught(outcome: std::thread::Result<Outcome>) -> Outcome {
+    outcome.unwrap_or_else(|panic| Err(CallbackError::panicked("the callback", &*panic)))
+}
+
+/// A future was dropped at the deadline. That ends the call, so nobody is told this.
+#[cfg(feature = "tokio")]
+fn out_of_time() -> CallbackError {
+    CallbackError::new("the time of the call was over")
 }
 
 /// Ids and counts of dropped callables.

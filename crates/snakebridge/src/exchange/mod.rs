@@ -44,7 +44,12 @@ pub(crate) async fn run<W: Wait>(call: &RawCall, plan: &Plan) -> Result<Answer> 
 /// Sends the request.
 pub(crate) async fn begin<W: Wait>(call: &RawCall, plan: &Plan) -> Result<Answer> {
     let engine = Arc::clone(call.home.engine()?);
-    let mut answer = match nested::lane_for(&engine, plan.session.pool, plan.pinned) {
+    let around = nested::around(&engine, plan.session.pool, plan.pinned);
+    let lane = match &around {
+        Some(around) => nested::lane_of::<W>(around, plan.deadline).await,
+        None => None,
+    };
+    let mut answer = match around.zip(lane) {
         Some((around, lane)) => Answer::nested(around, lane, plan, &call.home.defaults),
         None => {
             let grant = W::lease(&engine.shared.placement, &plan.want()).await?;
@@ -60,7 +65,7 @@ pub(crate) async fn begin<W: Wait>(call: &RawCall, plan: &Plan) -> Result<Answer
 
 /// Whether the call goes down the lane of a call whose callback this thread runs.
 pub(crate) fn is_nested(call: &RawCall, plan: &Plan) -> Result<bool> {
-    Ok(nested::is_inside(call.home.engine()?, plan.session.pool, plan.pinned))
+    Ok(nested::around(call.home.engine()?, plan.session.pool, plan.pinned).is_some())
 }
 
 /// Reads a result that was kept; `None` if there is none, or it does not fit: then the call itself says
@@ -443,7 +448,9 @@ impl Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         self.stop_callback();
-        let Some(mut lane) = self.lane.take() else { return };
+        let Some(mut lane) = self.lane.take() else {
+            return self.around.iter().for_each(|around| around.lose());
+        };
         let (placement, worker) = (&self.engine.shared.placement, self.worker);
         if self.made.get() > 0 && self.session.is_closed() {
             // It was closed while the call waited: what closing it released did not include these.
@@ -460,8 +467,9 @@ impl Drop for Answer {
                 placement.give_back_running(worker, session, lane, made);
             }
             // The call around it finds the lane gone.
-            (LaneState::Quiet | LaneState::Writing | LaneState::Damaged, _) => {
-                placement.give_back_damaged(self.key())
+            (LaneState::Quiet | LaneState::Writing | LaneState::Damaged, around) => {
+                placement.give_back_damaged(self.key());
+                around.iter().for_each(|around| around.lose());
             }
         }
     }

@@ -7,12 +7,14 @@
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use snakebridge_pool::{PoolId, WorkerKey};
 
 use crate::engine::Engine;
 use crate::engine::lane::Lane;
+use crate::engine::waiting::Wait;
 
 thread_local! {
     /// The conversations whose callbacks run on this thread, the innermost last.
@@ -36,8 +38,8 @@ pub(super) struct Conversation {
 #[derive(Debug)]
 enum Inside {
     Free(Box<Lane>),
-    /// A nested call has it.
-    Taken,
+    /// A nested call has it; others wait for it.
+    Taken(Vec<Waker>),
     /// A nested call was given up, and the worker still runs it.
     Running(Box<Lane>),
     /// The lane was closed.
@@ -81,20 +83,34 @@ impl Conversation {
     /// Takes the lane, from a call that has made this many refs.
     pub(super) fn give_back(&self, lane: Box<Lane>, made: u64) {
         self.made.fetch_add(made, Ordering::Relaxed);
-        *self.lock() = Inside::Free(lane);
+        self.set(Inside::Free(lane));
     }
 
     pub(super) fn give_back_running(&self, lane: Box<Lane>) {
-        *self.lock() = Inside::Running(lane);
+        self.set(Inside::Running(lane));
+    }
+
+    /// The lane that was taken has been closed.
+    pub(super) fn lose(&self) {
+        self.set(Inside::Lost);
     }
 
     /// Takes the lane when the callback has ended.
     pub(super) fn close(&self) -> Left {
-        match std::mem::replace(&mut *self.lock(), Inside::Lost) {
+        match self.set(Inside::Lost) {
             Inside::Free(lane) => Left::Free(lane),
             Inside::Running(lane) => Left::Running(lane),
-            Inside::Taken | Inside::Lost => Left::Lost,
+            Inside::Taken(_) | Inside::Lost => Left::Lost,
         }
+    }
+
+    /// Changes what becomes of the lane, which those who wait for it are told. Gives what was before.
+    fn set(&self, inside: Inside) -> Inside {
+        let mut before = std::mem::replace(&mut *self.lock(), inside);
+        if let Inside::Taken(waiting) = &mut before {
+            std::mem::take(waiting).into_iter().for_each(Waker::wake);
+        }
+        before
     }
 
     /// How many refs were made since this was asked last.
@@ -108,13 +124,19 @@ impl Conversation {
         right && Arc::ptr_eq(&self.engine, engine) && self.pool == pool
     }
 
-    fn take(&self) -> Option<Box<Lane>> {
+    /// The lane, if it is there; none if it will not be there again.
+    fn poll_take(&self, context: &Context<'_>) -> Poll<Option<Box<Lane>>> {
         let mut lane = self.lock();
-        match std::mem::replace(&mut *lane, Inside::Taken) {
-            Inside::Free(free) => Some(free),
+        match std::mem::replace(&mut *lane, Inside::Taken(Vec::new())) {
+            Inside::Free(free) => Poll::Ready(Some(free)),
+            Inside::Taken(mut waiting) => {
+                waiting.push(context.waker().clone());
+                *lane = Inside::Taken(waiting);
+                Poll::Pending
+            }
             other => {
                 *lane = other;
-                None
+                Poll::Ready(None)
             }
         }
     }
@@ -124,20 +146,23 @@ impl Conversation {
     }
 }
 
-/// The lane for a call from inside of a callback of the same pool, if this is one.
-pub(super) fn lane_for(
+/// The conversation around a call from inside of a callback of the same pool, if this is one.
+pub(super) fn around(
     engine: &Arc<Engine>,
     pool: PoolId,
     pinned: Option<WorkerKey>,
-) -> Option<(Arc<Conversation>, Box<Lane>)> {
+) -> Option<Arc<Conversation>> {
     OPEN.with(|open| {
         let open = open.borrow();
-        let conversation = open.iter().rev().find(|open| open.serves(engine, pool, pinned))?;
-        Some((Arc::clone(conversation), conversation.take()?))
+        open.iter().rev().find(|open| open.serves(engine, pool, pinned)).map(Arc::clone)
     })
 }
 
-/// Whether there is such a lane, free or not.
-pub(super) fn is_inside(engine: &Arc<Engine>, pool: PoolId, pinned: Option<WorkerKey>) -> bool {
-    OPEN.with(|open| open.borrow().iter().any(|open| open.serves(engine, pool, pinned)))
+/// The lane of a conversation. Where another call from inside has it, as in an async callback that makes many
+/// at once, a task waits until the deadline.
+pub(super) async fn lane_of<W: Wait>(
+    around: &Conversation,
+    deadline: Option<Instant>,
+) -> Option<Box<Lane>> {
+    W::turn(deadline, |context| around.poll_take(context)).await.flatten()
 }

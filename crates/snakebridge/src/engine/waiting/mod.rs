@@ -6,6 +6,8 @@
 #[cfg(feature = "tokio")]
 pub(crate) mod task;
 pub(crate) mod thread;
+#[cfg(feature = "tokio")]
+mod threads_runtime;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,8 +20,10 @@ use super::lane::{Lane, LaneError};
 use super::loss::Loss;
 use super::placement::{Grant, Placement, Want};
 use crate::error::Result;
+#[cfg(feature = "tokio")]
+pub(crate) use threads_runtime::block_on;
 
-/// The four things for which a call waits.
+/// The things for which a call waits.
 pub(crate) trait Wait {
     /// A lane.
     async fn lease(placement: &Placement, want: &Want<'_>) -> Result<Grant>;
@@ -36,6 +40,20 @@ pub(crate) trait Wait {
         worker: WorkerKey,
         limit: Duration,
     ) -> Option<Arc<Loss>>;
+
+    /// The lane of the call around this one. None if the deadline passes first, and where it is not there and
+    /// only this thread could give it back.
+    async fn turn<T>(
+        deadline: Option<Instant>,
+        take: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Option<T>;
+
+    /// A future of the program. None if the deadline passes first.
+    #[cfg(feature = "tokio")]
+    async fn run<T: Send>(
+        deadline: Option<Instant>,
+        future: impl Future<Output = T> + Send,
+    ) -> std::io::Result<Option<T>>;
 }
 
 /// Waits with the thread that makes the call.

@@ -1,6 +1,7 @@
 //! Waiting as a task of tokio: the task itself does the I/O on its lane, with no other task or thread
 //! in between.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -87,6 +88,20 @@ impl Wait for Task {
         let deadline = Instant::now().checked_add(limit);
         until(deadline, placement.loss_later(worker)).await.flatten()
     }
+
+    async fn turn<T>(
+        deadline: Option<Instant>,
+        take: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Option<T> {
+        until(deadline, poll_fn(take)).await
+    }
+
+    async fn run<T: Send>(
+        deadline: Option<Instant>,
+        future: impl Future<Output = T> + Send,
+    ) -> io::Result<Option<T>> {
+        Ok(until(deadline, future).await)
+    }
 }
 
 impl Watched {
@@ -135,7 +150,10 @@ impl From<io::Error> for LaneError {
 }
 
 /// None if the deadline passes first.
-async fn until<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn until<T>(
+    deadline: Option<Instant>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
     match deadline {
         Some(deadline) => tokio::time::timeout_at(deadline.into(), future).await.ok(),
         None => Some(future.await),

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -38,6 +39,24 @@ impl Wait for Thread {
         limit: Duration,
     ) -> Option<Arc<Loss>> {
         placement.loss_of(worker, limit)
+    }
+
+    async fn turn<T>(
+        _: Option<Instant>,
+        mut take: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Option<T> {
+        match take(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(taken) => Some(taken),
+            Poll::Pending => None,
+        }
+    }
+
+    #[cfg(feature = "tokio")]
+    async fn run<T: Send>(
+        deadline: Option<Instant>,
+        future: impl Future<Output = T> + Send,
+    ) -> std::io::Result<Option<T>> {
+        super::block_on(deadline, future)
     }
 }
 
