@@ -47,6 +47,20 @@ enum Event {
     Arrives(u32),
     Ends(u32, LaneKey),
     GivesUp(Ticket),
+    /// The future of a call is dropped, wherever it is.
+    Dropped(u32),
+    /// Further items of a stream are asked for, or it is dropped.
+    Next(u32),
+}
+
+/// A stream between two batches of its items: an iterator that is held by a ref.
+#[derive(Clone, Copy)]
+struct Stream {
+    pool: PoolId,
+    session: SessionKey,
+    worker: WorkerKey,
+    /// How many more batches there are.
+    left: u64,
 }
 
 struct World {
@@ -70,7 +84,19 @@ struct World {
     /// When sessions are to be looked at.
     due: BTreeMap<SessionKey, Instant>,
     answered: BTreeSet<u32>,
+    /// How many calls there were, those that streams have made included.
+    asked: u32,
+    /// Streams that rest, and calls that get the first or further items of one.
+    streams: Vec<Option<Stream>>,
+    feeds: BTreeMap<u32, Feed>,
     faults: bool,
+}
+
+/// What a call that gets items of a stream does.
+#[derive(Clone, Copy)]
+enum Feed {
+    Begins(u64),
+    GoesOn(usize),
 }
 
 const CALLS: u32 = 60;
@@ -102,6 +128,9 @@ impl World {
             sessions,
             due: BTreeMap::new(),
             answered: BTreeSet::new(),
+            asked: CALLS,
+            streams: Vec::new(),
+            feeds: BTreeMap::new(),
             faults,
         };
         for call in 0..CALLS {
@@ -125,7 +154,7 @@ impl World {
             let Some(next) = event.into_iter().chain(timer).min() else {
                 break;
             };
-            if event.is_none() && self.answered.len() == CALLS as usize && step > 5000 {
+            if event.is_none() && self.answered.len() == self.asked as usize && step > 5000 {
                 break; // Only the scheduler's own clockwork is left.
             }
             self.now = self.now.max(next);
@@ -137,7 +166,8 @@ impl World {
             self.act();
             self.check();
         }
-        assert_eq!(self.answered.len(), CALLS as usize, "every call has ended");
+        assert_eq!(self.answered.len(), self.asked as usize, "every call has ended");
+        assert!(self.streams.iter().all(Option::is_none), "a stream has not ended");
         assert!(self.waiting.is_empty() && self.holding.is_empty());
         // A timer that is forgotten would leave a session open for ever.
         assert!(self.due.values().all(|at| *at > self.now), "a session was not looked at");
@@ -198,6 +228,8 @@ impl World {
                     self.scheduler.recovered(self.now, lane);
                 }
             }
+            Event::Dropped(call) => self.drop_call(call),
+            Event::Next(stream) => self.go_on(stream as usize),
             Event::Arrives(call) => self.arrive(call),
             Event::Ends(call, lane) => self.end(call, lane),
             Event::GivesUp(ticket) => {
@@ -224,19 +256,31 @@ impl World {
         };
         let until = self.dice.chance(70).then(|| self.now + self.dice.millis(500));
         let want = Want { pool, session, pinned, affinity, until };
-        self.wants.insert(call, want);
+        if self.dice.chance(20) {
+            let batches = self.dice.below(5);
+            self.feeds.insert(call, Feed::Begins(batches));
+        }
         if self.dice.chance(20) {
             // Its refs have a time to live; what was said last counts.
             let at = self.now + self.dice.millis(300);
             self.due.insert(session, at);
             self.scheduler.look_at_session(session, at);
         }
+        self.request(call, want);
+        if self.dice.chance(10) {
+            let after = self.dice.millis(100);
+            self.at(after, Event::Dropped(call));
+        }
+    }
+
+    fn request(&mut self, call: u32, want: Want) {
+        self.wants.insert(call, want);
         match self.scheduler.request(want) {
             Outcome::Granted(lane) => self.begin(call, lane),
             Outcome::Queued(ticket) => {
                 self.waiting.insert(ticket, call);
                 // Someone who waits without a limit gives up at some time.
-                let patience = if until.is_some() { 5000 } else { 3000 };
+                let patience = if want.until.is_some() { 5000 } else { 3000 };
                 let after = self.dice.millis(patience);
                 self.at(after, Event::GivesUp(ticket));
             }
@@ -283,7 +327,6 @@ impl World {
             return; // The worker was lost meanwhile.
         }
         self.holding.remove(&lane);
-        self.answer(call);
         let made = self.dice.below(3);
         let how = match self.dice.below(20) {
             0 if self.faults => Returned::Running,
@@ -292,6 +335,8 @@ impl World {
         };
         let made = if how == Returned::Clean { made } else { 0 };
         self.refs.extend((0..made).map(|_| lane.worker));
+        let made = made + u64::from(self.feed(call, lane.worker, how == Returned::Clean));
+        self.answer(call);
         self.scheduler.give_back(self.now, lane, how, made);
         while self.refs.len() > 4 {
             let which = self.dice.below(self.refs.len() as u64) as usize;
@@ -300,7 +345,66 @@ impl World {
         }
     }
 
+    /// A call has items of a stream, or has failed. Whether it has made a ref to an iterator.
+    fn feed(&mut self, call: u32, worker: WorkerKey, is_well: bool) -> bool {
+        let Want { pool, session, .. } = self.wants[&call];
+        match self.feeds.remove(&call) {
+            Some(Feed::Begins(left)) if is_well && left > 0 => {
+                self.streams.push(Some(Stream { pool, session, worker, left }));
+                self.rest(self.streams.len() - 1);
+                true
+            }
+            Some(Feed::GoesOn(stream)) => {
+                self.rest(stream);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Whoever reads a stream takes its time.
+    fn rest(&mut self, stream: usize) {
+        let after = self.dice.millis(80);
+        self.at(after, Event::Next(stream as u32));
+    }
+
+    /// Asks for further items, or drops the stream: at its end, early, or because its worker is gone.
+    fn go_on(&mut self, place: usize) {
+        let Some(stream) = &mut self.streams[place] else { return };
+        stream.left = stream.left.saturating_sub(1);
+        let Stream { pool, session, worker, left } = *stream;
+        if left == 0 || self.dice.chance(20) || !self.alive.contains(&worker) {
+            self.streams[place] = None;
+            return self.scheduler.released(self.now, worker, 1);
+        }
+        let call = self.asked;
+        self.asked += 1;
+        self.feeds.insert(call, Feed::GoesOn(place));
+        let affinity = Affinity::Hint;
+        let want = Want { pool, session, pinned: Some(worker), affinity, until: None };
+        self.request(call, want);
+    }
+
+    /// The future of a call is dropped: while it waits, or while it runs.
+    fn drop_call(&mut self, call: u32) {
+        let waiting = self.waiting.iter().find(|(_, other)| **other == call);
+        if let Some(ticket) = waiting.map(|(ticket, _)| *ticket) {
+            self.waiting.remove(&ticket);
+            self.scheduler.cancel(ticket);
+            return self.answer(call);
+        }
+        let holding = self.holding.iter().find(|(_, other)| **other == call);
+        if let Some(lane) = holding.map(|(lane, _)| *lane) {
+            self.holding.remove(&lane);
+            self.answer(call);
+            self.scheduler.give_back(self.now, lane, Returned::Running, 0);
+        }
+    }
+
     fn answer(&mut self, call: u32) {
+        if let Some(Feed::GoesOn(stream)) = self.feeds.remove(&call) {
+            self.rest(stream); // It has failed: whoever reads the stream drops it, or tries again.
+        }
         assert!(self.answered.insert(call), "call {call} was answered twice");
     }
 
