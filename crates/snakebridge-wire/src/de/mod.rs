@@ -13,17 +13,19 @@
 //! | `Decimal`, `UUID`, `date`, `time`, `datetime` | their own types; text, as Python prints it |
 //! | `complex` | its own type; a pair of floats |
 
-use std::fmt;
+mod parts;
+mod variants;
+mod words;
 
-use serde::de::{
-    self, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
-    VariantAccess, Visitor,
-};
+use serde::de::{self, IntoDeserializer, Unexpected, Visitor};
 
-use crate::decimal::int_to_decimal;
-use crate::error::{Careful, DecodeError, PathSegment};
+use parts::{Parts, RefEntry};
+use variants::Variant;
+use words::{Expecting, Found, Glimpse, inexact};
+
+use crate::error::{Careful, DecodeError};
 use crate::print;
-use crate::tape::{Items, Node, Runs, Span, Tape};
+use crate::tape::{Node, Runs, Span, Tape};
 use crate::token::{self, Marker, Shape};
 
 type Result<T> = std::result::Result<T, DecodeError>;
@@ -460,180 +462,6 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
     }
 }
 
-/// The parts of a container, as a sequence or as a map.
-struct Parts<'t, 'de> {
-    owner: Deserializer<'t, 'de>,
-    items: Items<'t>,
-    index: usize,
-}
-
-impl<'de> SeqAccess<'de> for Parts<'_, 'de> {
-    type Error = DecodeError;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
-        let Some(number) = self.items.next() else {
-            return Ok(None);
-        };
-        match seed.deserialize(self.owner.part(number)) {
-            Ok(value) => {
-                self.index += 1;
-                Ok(Some(value))
-            }
-            Err(error) => Err(error.at(PathSegment::Index(self.index))),
-        }
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.items.left())
-    }
-}
-
-impl<'de> MapAccess<'de> for Parts<'_, 'de> {
-    type Error = DecodeError;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
-        let Some(number) = self.items.next() else {
-            return Ok(None);
-        };
-        self.index = number as usize;
-        let key = self.owner.part(number);
-        seed.deserialize(key).map(Some).map_err(|error| error.at(key.as_segment()))
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
-        let Some(number) = self.items.next() else {
-            return Err(DecodeError::malformed("a key without a value"));
-        };
-        let key = self.index as u32;
-        seed.deserialize(self.owner.part(number))
-            .map_err(|error| error.at(self.owner.part(key).as_segment()))
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.items.left() / 2)
-    }
-}
-
-impl Deserializer<'_, '_> {
-    /// A key of a dict as Python would write it between brackets.
-    fn as_segment(&self) -> PathSegment {
-        PathSegment::Key(match self.node {
-            Node::Str(span) => format!("{:?}", self.tape.str(span)),
-            Node::Int(value) => value.to_string(),
-            Node::Float(value) => format!("{value:?}"),
-            other => format!("<{}>", other.shape().map_or("marker", Shape::python_name)),
-        })
-    }
-}
-
-/// An enum variant written as a dict with one key.
-struct Variant<'t, 'de> {
-    key: Deserializer<'t, 'de>,
-    content: Deserializer<'t, 'de>,
-}
-
-impl<'t, 'de> EnumAccess<'de> for Variant<'t, 'de> {
-    type Error = DecodeError;
-    type Variant = Content<'t, 'de>;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant)> {
-        let segment = self.key.as_segment();
-        Ok((seed.deserialize(self.key)?, Content { inner: self.content, segment }))
-    }
-}
-
-struct Content<'t, 'de> {
-    inner: Deserializer<'t, 'de>,
-    segment: PathSegment,
-}
-
-impl<'de> VariantAccess<'de> for Content<'_, 'de> {
-    type Error = DecodeError;
-
-    fn unit_variant(self) -> Result<()> {
-        de::Deserialize::deserialize(self.inner)
-            .map_err(|error: DecodeError| error.at(self.segment))
-    }
-
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value> {
-        seed.deserialize(self.inner).map_err(|error| error.at(self.segment))
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value> {
-        de::Deserializer::deserialize_tuple(self.inner, len, visitor)
-            .map_err(|error| error.at(self.segment))
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value> {
-        de::Deserializer::deserialize_struct(self.inner, "", fields, visitor)
-            .map_err(|error| error.at(self.segment))
-    }
-}
-
-/// The dynamic value: the variant says which shape the content has.
-impl<'de> EnumAccess<'de> for Deserializer<'_, 'de> {
-    type Error = DecodeError;
-    type Variant = Self;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self)> {
-        let shape = self.node.shape()? as u8;
-        let seed = seed.deserialize(IntoDeserializer::<DecodeError>::into_deserializer(shape))?;
-        Ok((seed, self))
-    }
-}
-
-impl<'de> VariantAccess<'de> for Deserializer<'_, 'de> {
-    type Error = DecodeError;
-
-    fn unit_variant(self) -> Result<()> {
-        Ok(())
-    }
-
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value> {
-        seed.deserialize(self)
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value> {
-        match self.node {
-            Node::Special(_, run) => visitor.visit_seq(self.special(run)?),
-            _ => de::Deserializer::deserialize_seq(self, visitor),
-        }
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        _fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value> {
-        de::Deserializer::deserialize_map(self, visitor)
-    }
-}
-
-/// The map with one entry that stands for a ref.
-struct RefEntry {
-    content: Option<(u64, u64)>,
-}
-
-impl<'de> MapAccess<'de> for RefEntry {
-    type Error = DecodeError;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
-        if self.content.is_none() {
-            return Ok(None);
-        }
-        seed.deserialize(token::REF.into_deserializer()).map(Some)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
-        let (key, place) = self.content.take().unwrap_or_default();
-        seed.deserialize(de::value::SeqDeserializer::new([key, place].into_iter()))
-    }
-}
-
 impl<'a> Tape<'a> {
     fn ref_class(&self, run: u32) -> String {
         let mut parts = self
@@ -647,47 +475,6 @@ impl<'a> Tape<'a> {
             (Some("builtins"), Some(qualname)) => format!("a `{qualname}`"),
             (Some(module), Some(qualname)) => format!("a `{module}.{qualname}`"),
             _ => "an object".to_owned(),
-        }
-    }
-}
-
-fn inexact(value: i64, target: &str) -> DecodeError {
-    DecodeError::mismatch(format!("int `{value}` cannot be {target} without loss"))
-}
-
-/// The first digits of a large integer.
-struct Glimpse<'a>(&'a [u8]);
-
-impl fmt::Display for Glimpse<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.len() > 32 {
-            return write!(f, "of {} bytes", self.0.len());
-        }
-        f.write_str(&int_to_decimal(self.0))
-    }
-}
-
-struct Expecting<'a, V>(&'a V);
-
-impl<'de, V: Visitor<'de>> fmt::Display for Expecting<'_, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.expecting(f)
-    }
-}
-
-struct Found<'a>(Unexpected<'a>);
-
-impl fmt::Display for Found<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Unexpected::Unit => f.write_str("`None`"),
-            Unexpected::Bool(_) => f.write_str("of type `bool`"),
-            Unexpected::Signed(_) => f.write_str("of type `int`"),
-            Unexpected::Float(_) => f.write_str("of type `float`"),
-            Unexpected::Str(_) => f.write_str("of type `str`"),
-            Unexpected::Bytes(_) => f.write_str("of type `bytes`"),
-            Unexpected::Other(name) => write!(f, "of type `{name}`"),
-            other => write!(f, "{other}"),
         }
     }
 }
