@@ -26,8 +26,8 @@ const STOPPABLE: &str = r#"
 import pathlib
 def forever(folder):
     folder = pathlib.Path(folder)
-    (folder / "begun").touch()
     try:
+        (folder / "begun").touch()
         while True:
             pass
     finally:

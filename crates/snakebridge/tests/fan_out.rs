@@ -29,8 +29,8 @@ def wait_for(path):
     return path
 
 def forever(path):
-    pathlib.Path(path).touch()
     try:
+        pathlib.Path(path).touch()
         while True:
             time.sleep(0.001)
     finally:
