@@ -472,6 +472,7 @@ fn fits(marker: Marker, parts: &[Node]) -> bool {
                 && int(micros, 0, 999_999) && int(fold, 0, 1) && offset(off))
     };
     match marker {
+        Marker::Adapter => false,
         Marker::Complex => matches!(parts, [Node::Float(_), Node::Float(_)]),
         Marker::Date => date(parts),
         Marker::DateTime => parts.len() == 9 && date(&parts[..3]) && time(&parts[3..]),

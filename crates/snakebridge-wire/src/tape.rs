@@ -240,7 +240,9 @@ impl Node {
                 Marker::Time => Shape::Time,
                 Marker::TimeDelta => Shape::TimeDelta,
                 Marker::Uuid => Shape::Uuid,
-                Marker::Plain => return Err(DecodeError::careful(Careful::Marker)),
+                Marker::Adapter | Marker::Plain => {
+                    return Err(DecodeError::careful(Careful::Marker));
+                }
             },
             Self::Marker(_) => return Err(DecodeError::careful(Careful::Marker)),
         })

@@ -10,6 +10,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Marker {
+    /// `adapter(kind, callback)`: an object that is made around a callback; from the host only.
+    Adapter,
     /// `complex(real, imag)`.
     Complex,
     /// `date(year, month, day)`.
@@ -35,7 +37,8 @@ pub const MARKER_MODULE: &str = "snakebridge_worker.markers";
 
 impl Marker {
     /// All markers, in the order of their memo slots.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
+        Self::Adapter,
         Self::Complex,
         Self::Date,
         Self::DateTime,
@@ -51,6 +54,7 @@ impl Marker {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Adapter => "adapter",
             Self::Complex => "complex_",
             Self::Date => "date",
             Self::DateTime => "datetime",
@@ -68,6 +72,8 @@ impl Marker {
     }
 }
 
+/// A reader, writer or iterator; content: `(kind, callback)`. There is none to decode.
+pub const ADAPTER: &str = "$snakebridge::Adapter";
 /// An integer of any size; content: its little-endian two's complement bytes.
 pub const BIG_INT: &str = "$snakebridge::BigInt";
 /// A callback; content: its id, not 0. There is none to decode.

@@ -9,6 +9,7 @@ macro_rules! files {
 /// Name and text of each file of the package.
 pub(crate) const FILES: &[(&str, &str)] = files![
     "__init__.py",
+    "adapters.py",
     "async_lanes.py",
     "background.py",
     "callbacks.py",

@@ -41,6 +41,7 @@
 
 #![forbid(unsafe_code)]
 
+mod adapters;
 mod args;
 mod bridge;
 mod builder;
@@ -73,6 +74,7 @@ pub mod value;
 #[cfg(test)]
 mod vectors;
 
+pub use adapters::Adapter;
 pub use args::{Args, IntoArgs};
 pub use bridge::Bridge;
 pub use builder::BridgeBuilder;

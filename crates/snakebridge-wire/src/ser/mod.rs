@@ -241,6 +241,7 @@ impl<'a> ser::Serializer for Serializer<'a> {
                 self.form = Form::Set;
                 return value.serialize(self);
             }
+            token::ADAPTER => Marker::Adapter,
             token::COMPLEX => Marker::Complex,
             token::DATE => Marker::Date,
             token::DATE_TIME => Marker::DateTime,

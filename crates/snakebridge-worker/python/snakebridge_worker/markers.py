@@ -98,4 +98,12 @@ def ref(ref_id: int, module: str, qualname: str, traits: int) -> Any:
     raise TypeError("a ref reaches the worker as a persistent id")
 
 
+def adapter(kind: str, callback: Any) -> Any:
+    """A file or an iterator around a callback. Only ever written by the host."""
+    from . import adapters
+
+    return adapters.make(kind, callback)
+
+
+# Those that a result can have.
 ALL = frozenset((complex_, date, time, datetime, timedelta, decimal, uuid, plain, ref))
