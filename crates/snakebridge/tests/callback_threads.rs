@@ -107,6 +107,19 @@ def tell_file(f, path):
     thread.start()
     atexit.register(thread.join)
 
+def on_both(f, count):
+    "From a thread and within the call, at the same time."
+    thread = threading.Thread(target=lambda: outcomes.extend(map(f, range(count))))
+    thread.start()
+    own = [f(n) for n in range(count)]
+    thread.join()
+    return own, outcomes
+
+async def from_executor(f, count):
+    import asyncio
+    loop = asyncio.get_running_loop()
+    return await asyncio.gather(*(loop.run_in_executor(None, f, n) for n in range(count)))
+
 def log(f, count):
     import logging
     def both(n):
@@ -177,6 +190,27 @@ fn many_threads_call_at_once() {
     let (py, _folder) = fixture();
     let numbers: Vec<i64> = py.call("fixture", "on_many", (add_one(&py), 16, 400)).unwrap();
     assert_eq!(numbers, (1..=400).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_thread_and_the_call_itself_do_not_meet() {
+    let (_builder, folder) = common::builder_with(FIXTURE);
+    for pool in [Pool::new(), Pool::new().asyncio(3)] {
+        let py = common::quiet().pool("default", pool.module_path(folder.path())).build().unwrap();
+        let (own, other): (Vec<i64>, Vec<i64>) =
+            py.call("fixture", "on_both", (add_one(&py), 300)).unwrap();
+        let expected: Vec<i64> = (1..=300).collect();
+        assert!(own == expected && other == expected);
+    }
+}
+
+#[test]
+fn executors_of_an_event_loop_call() {
+    let (_builder, folder) = common::builder_with(FIXTURE);
+    let pool = Pool::new().module_path(folder.path()).asyncio(3);
+    let py = common::quiet().pool("default", pool).build().unwrap();
+    let call = py.call::<Vec<i64>>("fixture", "from_executor", (add_one(&py), 20)).awaited();
+    assert_eq!(call.wait().unwrap(), (1..=20).collect::<Vec<_>>());
 }
 
 #[test]

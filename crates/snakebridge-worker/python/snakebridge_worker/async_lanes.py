@@ -255,13 +255,13 @@ class AsyncLane(Lane):
         except OSError:
             pass  # The host is gone, or gave this lane up: reading shows that too.
 
-    def call_back(
+    def call_back_here(
         self, callback_id: int, session: int, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Has the host run one of its functions, while all other lanes wait."""
+        """Within a call, while all other lanes wait."""
         os.set_blocking(self.reader, True)
         try:
-            return super().call_back(callback_id, session, args, kwargs)
+            return super().call_back_here(callback_id, session, args, kwargs)
         finally:
             os.set_blocking(self.reader, False)
             self.received += self.unread

@@ -345,9 +345,15 @@ class Lane:
     def call_back(
         self, callback_id: int, session: int, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Has the host run one of its functions, and serves what the host asks for meanwhile."""
-        if not self.running or _thread.get_ident() != self.thread:
-            return self.call_back_apart(callback_id, session, args, kwargs)
+        """Has the host run one of its functions."""
+        if self.running and _thread.get_ident() == self.thread:
+            return self.call_back_here(callback_id, session, args, kwargs)
+        return self.call_back_apart(callback_id, session, args, kwargs)
+
+    def call_back_here(
+        self, callback_id: int, session: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Within a call, over its lane: serves what the host asks for meanwhile."""
         self.running = False
         self.depth += 1
         outer = self.session
@@ -372,7 +378,7 @@ class Lane:
     def call_back_apart(
         self, callback_id: int, session: int, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """The same for other threads, and while nothing is called. The lane has no part in it."""
+        """On other threads, and while nothing is called. The lane has no part in it."""
         if self.control is None:
             raise RuntimeError("there is no host that could run the callback")
         from . import background
