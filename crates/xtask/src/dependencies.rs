@@ -54,6 +54,8 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
             "xtask",
         ],
     ),
+    ("axum", "a web service, in an example", &["snakebridge"]),
+    ("indicatif", "a progress bar, in an example", &["snakebridge"]),
     ("base64", "bytes in conformance cases", &["snakebridge-testkit"]),
     ("regex", "patterns in conformance cases", &["snakebridge-testkit"]),
     (
