@@ -40,6 +40,19 @@ fn an_interrupt_is_enough_for_code_that_python_can_interrupt() {
 }
 
 #[test]
+fn an_interrupt_that_comes_before_the_code_begins_is_not_lost() {
+    let py = bridge();
+    let pid = worker_pid(&py);
+    for step in 0..200 {
+        // Over at some moment between that the request is sent and that the code runs.
+        let limit = Duration::from_micros(step * 2);
+        let error = py.exec("time", "sleep", (60,)).timeout(limit).wait().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert_eq!(worker_pid(&py), pid, "it was killed: limit {limit:?}");
+    }
+}
+
+#[test]
 fn a_worker_whose_code_no_interrupt_reaches_is_killed_and_replaced() {
     let pool = Pool::new().grace(Duration::from_millis(200));
     let (builder, _folder) = builder_with("");

@@ -128,6 +128,7 @@ impl Supervisor {
     fn next_timer(&self) -> Option<Instant> {
         let starts = self.processes.iter().flatten().filter_map(Process::start_deadline);
         let own = self.flush_at.into_iter().chain(self.measure_at);
+        let own = own.chain(self.stopping.iter().filter_map(|stopping| stopping.interrupt_at));
         let ended = self.ended_starts.iter().map(|ended| ended.until);
         starts.chain(ended).chain(own).chain(self.shared.placement.poll_timeout()).min()
     }

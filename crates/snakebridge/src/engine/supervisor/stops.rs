@@ -1,5 +1,7 @@
 //! Stopping calls whose callers have gone: interrupt, wait a while, kill.
 
+use std::time::{Duration, Instant};
+
 use snakebridge_pool::WorkerKey;
 use snakebridge_wire::frame::HEADER_LEN;
 use snakebridge_wire::{DecodeError, DecodeErrorKind, Frame, Header, Kind, Limits, Tape};
@@ -16,32 +18,49 @@ pub(super) struct Stopping {
     pub(super) lane: Box<Lane>,
     /// What was sent could not be read, and is on its way once more; the session of its refs.
     again: Option<u32>,
+    /// When to interrupt it once more.
+    pub(super) interrupt_at: Option<Instant>,
 }
+
+/// A signal is lost that comes before the code of the call has begun; one that comes when the code was
+/// interrupted already does nothing.
+const INTERRUPT_EVERY: Duration = Duration::from_millis(100);
 
 impl Supervisor {
     /// Interrupts a call, and waits for the lane to become free.
     pub(super) fn stop_call(&mut self, worker: WorkerKey, session: u32, lane: Box<Lane>) {
         let Some(process) = self.process(worker) else { return };
         let pool = process.pool;
+        let mut interrupt_at = None;
         if self.shared.config.pool(pool).asyncio.is_none() {
-            self.interrupt(worker);
+            interrupt_at = Some(Instant::now());
         } else if lane.write_at_once(&cancel_frame()).is_err() {
             // A signal would be for all of its calls.
             return self.kill(worker);
         }
-        self.stopping.push(Stopping { worker, session, lane, again: None });
+        let mut stopping = Stopping { worker, session, lane, again: None, interrupt_at };
+        self.interrupt(&mut stopping);
+        self.stopping.push(stopping);
     }
 
-    fn interrupt(&mut self, worker: WorkerKey) {
-        if let Some(process) = self.process(worker) {
+    /// Interrupts a call, if it is time for that.
+    fn interrupt(&mut self, stopping: &mut Stopping) {
+        let now = Instant::now();
+        if stopping.interrupt_at.is_some_and(|at| at <= now)
+            && let Some(process) = self.process(stopping.worker)
+        {
             process.interrupt();
+            stopping.interrupt_at = Some(now + INTERRUPT_EVERY);
         }
     }
 
     pub(super) fn check_stopping(&mut self) {
         for mut stopping in std::mem::take(&mut self.stopping) {
             match self.go_on(&mut stopping) {
-                Ok(false) => self.stopping.push(stopping),
+                Ok(false) => {
+                    self.interrupt(&mut stopping);
+                    self.stopping.push(stopping);
+                }
                 Ok(true) if stopping.lane.finish() => {
                     self.shared.placement.recovered(stopping.worker, stopping.lane);
                 }
@@ -52,7 +71,7 @@ impl Supervisor {
 
     /// Reads what the worker has sent since. Whether that was the last reply.
     fn go_on(&self, stopping: &mut Stopping) -> Result<bool, LaneError> {
-        let Stopping { worker, session, lane, again } = stopping;
+        let Stopping { worker, session, lane, again, interrupt_at } = stopping;
         while let Some(frame) = lane.drain()? {
             let kind = frame.header.kind;
             if kind == Kind::CallbacksDropped {
@@ -86,7 +105,8 @@ impl Supervisor {
                     return Ok(true);
                 }
             }
-            // The worker waits for a callback, and nobody will answer it.
+            // The worker waits for a callback, and nobody will answer it: this is its interrupt.
+            *interrupt_at = None;
             lane.advance();
             if !lane.write_at_once(&stop_frame())? {
                 return Err(LaneError::Lost);
