@@ -143,8 +143,8 @@ impl<R: DeserializeOwned + 'static> Call<R> {
     ///
     /// # Errors
     /// Python raised an exception; an argument could not be sent, or the result not be read as an
-    /// `R`; the time was over; the worker was lost. See [`ErrorKind`]. On a thread that runs tasks of
-    /// tokio, where the feature `tokio` is on, [`ErrorKind::Misuse`].
+    /// `R`; the time was over; the worker was lost. See [`ErrorKind`](crate::ErrorKind). On a thread that runs tasks of
+    /// tokio, where the feature `tokio` is on, [`Misuse`](crate::ErrorKind::Misuse).
     pub fn wait(self) -> Result<R> {
         waiting::now(self.make::<Thread>())
     }
