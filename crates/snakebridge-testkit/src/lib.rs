@@ -6,6 +6,7 @@
 mod callback;
 pub mod case;
 mod check;
+pub mod environment;
 mod run;
 mod skip;
 mod value;

@@ -31,8 +31,8 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
     ),
     (
         "rustix",
-        "pipes, poll, sockets, signals and the user's id, without unsafe code of our own",
-        &["snakebridge", "snakebridge-worker", "snakebridge-bench"],
+        "pipes, poll, sockets, signals, locks and the user's id, without unsafe code of our own",
+        &["snakebridge", "snakebridge-worker", "snakebridge-testkit", "snakebridge-bench"],
     ),
     ("futures-core", "the trait of async streams, behind a feature", &["snakebridge"]),
     (
