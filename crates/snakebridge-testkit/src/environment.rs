@@ -13,7 +13,8 @@ use rustix::fs::{FlockOperation, flock};
 /// # Errors
 /// Python cannot make environments, or the packages cannot be installed.
 pub fn with_packages(folder: &Path, packages: &[&str]) -> Result<PathBuf, Box<dyn Error>> {
-    let name = packages.join("-").replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    let name = format!("python-{}", packages.join("-"));
+    let name = name.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
     let environment = folder.join(name);
     std::fs::create_dir_all(folder)?;
     let lock = File::create(environment.with_extension("lock"))?;
@@ -22,9 +23,11 @@ pub fn with_packages(folder: &Path, packages: &[&str]) -> Result<PathBuf, Box<dy
     let stamp = environment.join("complete");
     if !stamp.exists() {
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
-        run(Command::new(&python)
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args(packages))?;
+        if !packages.is_empty() {
+            run(Command::new(&python)
+                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+                .args(packages))?;
+        }
         File::create(stamp)?;
     }
     Ok(python)

@@ -60,6 +60,8 @@ pub enum DecodeErrorKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Careful {
+    /// A ref where an array is wanted.
+    Array,
     /// A container that contains itself.
     Cycle,
     /// Containers nested deeper than the limit.
@@ -93,6 +95,7 @@ impl DecodeError {
 
     pub(crate) fn careful(reason: Careful) -> Self {
         let message = match reason {
+            Careful::Array => "a ref where an array is wanted",
             Careful::Cycle => "the value contains itself",
             Careful::Depth => "the value is nested too deeply",
             Careful::Marker => "the value contains a marker of the worker",
@@ -100,6 +103,11 @@ impl DecodeError {
             Careful::Values => "the value has too many parts",
         };
         Self::new(DecodeErrorKind::Careful(reason), message)
+    }
+
+    /// The worker may be able to send an array where it has sent a ref.
+    pub(crate) fn wants_array(message: String) -> Self {
+        Self::new(DecodeErrorKind::Careful(Careful::Array), message)
     }
 
     pub(crate) fn limit(message: impl Into<String>) -> Self {

@@ -28,6 +28,8 @@ pub mod flags {
     pub const TARGET_REF: u16 = 4;
     /// The result is not wanted; the reply is `None`.
     pub const NO_RESULT: u16 = 8;
+    /// Arrays in the result are copied, as values. Also of `Again`.
+    pub const ARRAYS: u16 = 16;
 }
 
 /// What a frame is for.

@@ -22,7 +22,12 @@ pub(crate) fn special(marker: Marker, parts: &[Node], tape: &Tape<'_>) -> Option
             [Node::Bytes(span)] => Some(hyphenated(tape.bytes(*span))),
             _ => None,
         },
-        Marker::Adapter | Marker::Complex | Marker::Plain | Marker::Ref | Marker::TimeDelta => None,
+        Marker::Adapter
+        | Marker::Array
+        | Marker::Complex
+        | Marker::Plain
+        | Marker::Ref
+        | Marker::TimeDelta => None,
     }
 }
 

@@ -473,6 +473,7 @@ fn fits(marker: Marker, parts: &[Node]) -> bool {
     };
     match marker {
         Marker::Adapter => false,
+        Marker::Array => matches!(parts, [Node::Str(_), Node::Tuple(_), Node::Bytes(_)]),
         Marker::Complex => matches!(parts, [Node::Float(_), Node::Float(_)]),
         Marker::Date => date(parts),
         Marker::DateTime => parts.len() == 9 && date(&parts[..3]) && time(&parts[3..]),

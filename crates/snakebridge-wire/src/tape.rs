@@ -232,6 +232,7 @@ impl Node {
             Self::FrozenSet(_) => Shape::FrozenSet,
             Self::Dict(_) => Shape::Dict,
             Self::Special(marker, _) => match marker {
+                Marker::Array => Shape::Array,
                 Marker::Complex => Shape::Complex,
                 Marker::Date => Shape::Date,
                 Marker::DateTime => Shape::DateTime,

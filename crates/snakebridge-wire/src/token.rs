@@ -12,6 +12,8 @@
 pub enum Marker {
     /// `adapter(kind, callback)`: an object that is made around a callback; from the host only.
     Adapter,
+    /// `array(dtype, shape, data)`: numpy's name of the type of its items, and the items in C order.
+    Array,
     /// `complex(real, imag)`.
     Complex,
     /// `date(year, month, day)`.
@@ -37,8 +39,9 @@ pub const MARKER_MODULE: &str = "snakebridge_worker.markers";
 
 impl Marker {
     /// All markers, in the order of their memo slots.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Adapter,
+        Self::Array,
         Self::Complex,
         Self::Date,
         Self::DateTime,
@@ -55,6 +58,7 @@ impl Marker {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Adapter => "adapter",
+            Self::Array => "array",
             Self::Complex => "complex_",
             Self::Date => "date",
             Self::DateTime => "datetime",
@@ -74,6 +78,8 @@ impl Marker {
 
 /// A reader, writer or iterator; content: `(kind, callback)`. There is none to decode.
 pub const ADAPTER: &str = "$snakebridge::Adapter";
+/// An array; content: `(dtype, shape, data)`.
+pub const ARRAY: &str = "$snakebridge::Array";
 /// An integer of any size; content: its little-endian two's complement bytes.
 pub const BIG_INT: &str = "$snakebridge::BigInt";
 /// A callback; content: its id, not 0. There is none to decode.
@@ -129,6 +135,7 @@ pub enum Shape {
     TimeDelta,
     Uuid,
     Ref,
+    Array,
 }
 
 impl Shape {
@@ -155,6 +162,7 @@ impl Shape {
             Self::TimeDelta => "timedelta",
             Self::Uuid => "UUID",
             Self::Ref => "ref",
+            Self::Array => "array",
         }
     }
 }

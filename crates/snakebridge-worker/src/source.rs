@@ -10,6 +10,7 @@ macro_rules! files {
 pub(crate) const FILES: &[(&str, &str)] = files![
     "__init__.py",
     "adapters.py",
+    "arrays.py",
     "async_lanes.py",
     "background.py",
     "callbacks.py",

@@ -32,6 +32,10 @@ struct Callbacks;
 #[doc = include_str!("../../../docs/guide/output-and-health.md")]
 struct OutputAndHealth;
 
+/// Numbers, many at once.
+#[doc = include_str!("../../../docs/guide/arrays.md")]
+struct Arrays;
+
 /// Pipelines, fan-out, calls that are started.
 #[doc = include_str!("../../../docs/guide/many-calls.md")]
 struct ManyCalls;

@@ -29,6 +29,7 @@
 //! | `dict` | maps, structs | maps, structs, [`value::Dict`] |
 //! | `set`, `frozenset` | [`types::Set`], [`types::FrozenSet`] | any collection |
 //! | `complex`, `datetime`, `date`, `time`, `timedelta`, `Decimal`, `UUID` | the types of [`types`] | the same; all but `complex` and `timedelta` also as text |
+//! | arrays of numpy, tensors, `memoryview` | [`Array`], [`ArrayView`] | [`Array`], [`Ref`] |
 //! | anything else | a [`Ref`] | [`Ref`] |
 //!
 //! Instances of subclasses of builtin types (named tuples, `OrderedDict`, `IntEnum`) arrive as the
@@ -43,6 +44,7 @@
 
 mod adapters;
 mod args;
+mod arrays;
 mod bridge;
 mod builder;
 mod bytes;
@@ -76,6 +78,7 @@ mod vectors;
 
 pub use adapters::Adapter;
 pub use args::{Args, IntoArgs};
+pub use arrays::{Array, ArrayView, Element, ShapeError};
 pub use bridge::Bridge;
 pub use builder::BridgeBuilder;
 pub use bytes::Bytes;

@@ -34,6 +34,8 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
         "pipes, poll, sockets, signals, locks and the user's id, without unsafe code of our own",
         &["snakebridge", "snakebridge-worker", "snakebridge-testkit", "snakebridge-bench"],
     ),
+    ("bytemuck", "items of arrays as bytes, without unsafe code of our own", &["snakebridge"]),
+    ("ndarray", "its arrays, behind a feature", &["snakebridge", "snakebridge-testkit"]),
     ("futures-core", "the trait of async streams, behind a feature", &["snakebridge"]),
     (
         "tokio",
@@ -63,8 +65,16 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
         "benchmarks of the codec and of the scheduler",
         &["snakebridge-wire", "snakebridge-pool", "snakebridge-bench"],
     ),
-    ("insta", "tests of texts that people read", &["snakebridge", "snakebridge-cli"]),
-    ("proptest", "tests with made-up input", &["snakebridge", "snakebridge-wire"]),
+    (
+        "insta",
+        "tests of texts that people read",
+        &["snakebridge", "snakebridge-cli", "snakebridge-testkit"],
+    ),
+    (
+        "proptest",
+        "tests with made-up input",
+        &["snakebridge", "snakebridge-wire", "snakebridge-testkit"],
+    ),
     (
         "tempfile",
         "folders for tests",
@@ -86,6 +96,7 @@ const TREE: &[(&str, &str)] = &[
     ("snakebridge-worker", "ours: the Python side"),
     ("serde", "typed arguments and results"),
     ("serde_core", "serde's traits, without its macros"),
+    ("bytemuck", "items of arrays as bytes without unsafe code of our own"),
     ("rustix", "system calls without unsafe code of our own"),
     ("bitflags", "of rustix: flags of system calls"),
     ("linux-raw-sys", "of rustix: the numbers of Linux"),

@@ -216,7 +216,11 @@ impl<'t, 'de> Deserializer<'t, 'de> {
             (token::SET, Node::Set(runs)) | (token::FROZEN_SET, Node::FrozenSet(runs)) => {
                 visitor.visit_seq(self.parts(runs)?)
             }
-            (token::COMPLEX, Node::Special(Marker::Complex, run))
+            (token::ARRAY, Node::Special(Marker::Ref, run)) => Err(DecodeError::wants_array(
+                format!("expected an array, found a ref to {}", self.tape.ref_class(run)),
+            )),
+            (token::ARRAY, Node::Special(Marker::Array, run))
+            | (token::COMPLEX, Node::Special(Marker::Complex, run))
             | (token::DATE, Node::Special(Marker::Date, run))
             | (token::DATE_TIME, Node::Special(Marker::DateTime, run))
             | (token::DECIMAL, Node::Special(Marker::Decimal, run))

@@ -242,6 +242,7 @@ impl<'a> ser::Serializer for Serializer<'a> {
                 return value.serialize(self);
             }
             token::ADAPTER => Marker::Adapter,
+            token::ARRAY => Marker::Array,
             token::COMPLEX => Marker::Complex,
             token::DATE => Marker::Date,
             token::DATE_TIME => Marker::DateTime,

@@ -130,7 +130,7 @@ class AsyncLane(Lane):
                 self.cancel()
             return
         if operation is None or version != frames.PROTOCOL_VERSION:
-            self.other(version, kind, session, body)
+            self.other(version, kind, flags, session, body)
             return
         self.last = None
         try:

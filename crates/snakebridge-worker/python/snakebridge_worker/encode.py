@@ -36,6 +36,8 @@ class ResultPickler(Pickler):
     sessions: Sessions
     session: int
     made: list[int]
+    # Whether arrays are values.
+    arrays: bool
 
     def reducer_override(self, obj: Any) -> Any:
         """Called by the C code for all but plain builtins."""
@@ -71,6 +73,10 @@ class Encoder:
         if cls in PLAIN:
             return True
         convert = _converters.get(cls) or _find_converter(cls)
+        if convert is _array and self._pickler.arrays:
+            from . import arrays
+
+            return arrays.look_at(obj) is not None
         return convert is not _keep and convert(_PROBE, obj) is not _NO_VALUE
 
     def fast(self, session: int, obj: Any) -> bytes:
@@ -93,6 +99,7 @@ class Encoder:
             # Its memo has grown, and clearing it would cost every small result from here on.
             self._pickler = self._new_pickler()
             self._pickler.session, self._pickler.made = session, pickler.made
+            self._pickler.arrays = pickler.arrays
         return encoded
 
     def _new_pickler(self) -> ResultPickler:
@@ -102,12 +109,17 @@ class Encoder:
         pickler.session = 0
         # Refs made for the last result, in case it has to be encoded again.
         pickler.made = []
+        pickler.arrays = False
         return pickler
 
     def careful(self, session: int, obj: Any) -> bytes:
         """The result as a value again, with refs where the fast way failed."""
         self.forget()
-        return self.fast(session, _Copy().copy(obj, 0))
+        return self.fast(session, _Copy(self._pickler.arrays).copy(obj, 0))
+
+    def copy_arrays(self, yes: bool) -> None:
+        """Whether arrays are values from here on; otherwise they are refs."""
+        self._pickler.arrays = yes
 
     def forget(self) -> None:
         """Drops the refs that were made for the last result."""
@@ -118,7 +130,9 @@ class Encoder:
 
     def ref(self, session: int, obj: Any) -> bytes:
         """The result as a ref, whatever it is."""
-        return dumps(self.sessions.keep(session, obj), PICKLE_PROTOCOL)
+        described = self.sessions.keep(session, obj)
+        self._pickler.session, self._pickler.made = session, [described[0]]
+        return dumps(described, PICKLE_PROTOCOL)
 
 
 # Converters, by the exact class of the object.
@@ -159,6 +173,17 @@ def _kept(pickler: ResultPickler, obj: Kept) -> Reduced:
         obj.described = pickler.sessions.keep(pickler.session, obj.target)
         pickler.made.append(obj.described[0])
     return markers.ref, obj.described
+
+
+def _array(pickler: ResultPickler, obj: Any) -> Reduced:
+    """An array is a value only where the host asks for that."""
+    if pickler is not _PROBE and pickler.arrays:
+        from . import arrays
+
+        parts = arrays.take_apart(obj)
+        if parts is not None:
+            return markers.array, parts
+    return _keep(pickler, obj)
 
 
 def _complex(pickler: ResultPickler, obj: complex) -> Reduced:
@@ -341,7 +366,15 @@ def _search_converter(cls: type) -> Converter:
         kind = numpy.dtype(cls).kind if _is_number(numpy, bases) else "?"
         if kind in "biufc":
             return _numpy_scalar
-    return _keep
+    return _array if _is_array(cls, bases) else _keep
+
+
+def _is_array(cls: type, bases: list[type]) -> bool:
+    if cls is not memoryview and sys.modules.keys().isdisjoint(("array", "numpy", "torch")):
+        return False
+    from . import arrays
+
+    return arrays.is_array_class(cls, bases)
 
 
 def _is_number(numpy: Any, bases: list[type]) -> bool:
@@ -373,7 +406,8 @@ _MOST_PARTS = 10_000_000
 class _Copy:
     """Copies a result so far as it is made of values."""
 
-    def __init__(self) -> None:
+    def __init__(self, arrays: bool = False) -> None:
+        self.arrays = arrays
         self.active: set[int] = set()
         self.kept: dict[int, Kept] = {}
         self.parts = 0
@@ -391,6 +425,8 @@ class _Copy:
                     return self.text(obj)
                 return self.container(obj, obj, depth) if cls in CONTAINERS else obj
             convert = _converters.get(cls) or _find_converter(cls)
+            if convert is _array and self.arrays:
+                return obj
             reduced = convert(_PROBE, obj)
         except Exception:
             return self.keep(obj)

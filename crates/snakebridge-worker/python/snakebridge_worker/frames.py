@@ -15,6 +15,7 @@ HAS_REFS = 1
 BY_REF = 2
 TARGET_REF = 4
 NO_RESULT = 8
+ARRAYS = 16
 
 # Kinds of requests.
 CALL = 1

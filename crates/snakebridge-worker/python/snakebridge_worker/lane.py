@@ -157,7 +157,7 @@ class Lane:
                 if self.depth and kind in ANSWERS:
                     self.unread = data
                     return kind, flags, session, body
-                self.other(version, kind, session, body)
+                self.other(version, kind, flags, session, body)
                 continue
             self.last = None
             try:
@@ -236,15 +236,20 @@ class Lane:
             self.send_batch(session, flags, result)
             return
         if type(result) is Outcomes:
-            self.send_parts(session, (result.values, result.failures))
+            self.send_parts(session, flags, (result.values, result.failures))
             return
         if type(result) is str and not flags & frames.BY_REF:
             # Whether it is valid Unicode shows when the host reads it.
             self.last, self.last_session = result, session
             self.send(frames.VALUE, dumps(result, PICKLE_PROTOCOL))
             return
+        self.encoder.copy_arrays(bool(flags & frames.ARRAYS))
         try:
-            if flags & frames.BY_REF or not self.is_value(result):
+            if flags & frames.BY_REF:
+                self.send(frames.REF, self.encoder.ref(session, result))
+                return
+            self.last, self.last_session = result, session
+            if not self.is_value(result):
                 self.send(frames.REF, self.encoder.ref(session, result))
                 return
             try:
@@ -255,7 +260,6 @@ class Lane:
             self.encoder.forget()
             self.send(frames.REF, self.encoder.ref(session, result))
             return
-        self.last, self.last_session = result, session
         self.send(frames.VALUE, reply)
 
     def send_batch(self, session: int, flags: int, batch: Batch) -> None:
@@ -269,11 +273,12 @@ class Lane:
         if len(items) == 1 and type(items[0]) in SCALARS:
             self.send(frames.VALUE, dumps(result, PICKLE_PROTOCOL))
             return
-        self.send_parts(session, result)
+        self.send_parts(session, flags, result)
 
-    def send_parts(self, session: int, parts: tuple[Any, ...]) -> None:
+    def send_parts(self, session: int, flags: int, parts: tuple[Any, ...]) -> None:
         """Sends a result that is values and words about them, and so cannot be a ref as a whole."""
         self.last, self.last_session = parts, session
+        self.encoder.copy_arrays(bool(flags & frames.ARRAYS))
         try:
             try:
                 reply = self.encoder.fast(session, parts)
@@ -292,7 +297,7 @@ class Lane:
         except Exception:
             return False
 
-    def other(self, version: int, kind: int, session: int, body: Any) -> None:
+    def other(self, version: int, kind: int, flags: int, session: int, body: Any) -> None:
         """Carries out requests that call nothing."""
         if version != frames.PROTOCOL_VERSION:
             self.fault(
@@ -310,7 +315,7 @@ class Lane:
             self.contexts.forget(session)
             self.send(frames.VALUE, dumps(None, PICKLE_PROTOCOL))
         elif kind == frames.AGAIN:
-            self.again()
+            self.again(flags)
         elif kind == frames.CANCEL:
             pass  # What it was meant for has ended, or is a callback, which the host answers.
         else:
@@ -322,10 +327,11 @@ class Lane:
             if ref_id == 0:
                 self.contexts.forget(session)
 
-    def again(self) -> None:
+    def again(self, flags: int) -> None:
         """Encodes the last result once more, with care."""
         result, session = self.last, self.last_session
         self.last = None
+        self.encoder.copy_arrays(bool(flags & frames.ARRAYS))
         try:
             self.send(frames.VALUE, self.encoder.careful(session, result))
         except BaseException:
@@ -400,6 +406,7 @@ class Lane:
         try:
             if not kwargs and PLAIN.issuperset(map(type, args)):
                 return dumps(arguments, PICKLE_PROTOCOL)
+            self.encoder.copy_arrays(False)
             return self.encoder.fast(session, arguments)
         except Exception:
             return self.encoder.careful(session, arguments)

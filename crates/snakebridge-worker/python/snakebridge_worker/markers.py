@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+def array(dtype: str, shape: tuple[int, ...], data: bytes) -> Any:
+    """An array that cannot be written to: of numpy, or where that is missing a `memoryview`."""
+    from . import arrays
+
+    return arrays.build(dtype, shape, data)
+
+
 def complex_(real: float, imag: float) -> complex:
     """A complex number, with the signs of its zeros."""
     return complex(real, imag)
@@ -106,4 +113,4 @@ def adapter(kind: str, callback: Any) -> Any:
 
 
 # Those that a result can have.
-ALL = frozenset((complex_, date, time, datetime, timedelta, decimal, uuid, plain, ref))
+ALL = frozenset((array, complex_, date, time, datetime, timedelta, decimal, uuid, plain, ref))

@@ -3,7 +3,6 @@
 mod plan;
 mod raw;
 
-use std::any::TypeId;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -21,7 +20,6 @@ use crate::error::{Error, Result};
 use crate::exchange;
 use crate::options::{Affinity, CallOptions, Limit};
 use crate::pending::Pending;
-use crate::refs::Ref;
 use crate::streams::Iter;
 #[cfg(feature = "tokio")]
 use crate::streams::Stream;
@@ -30,14 +28,14 @@ pub(crate) use raw::{Begun, Named, RawCall};
 
 /// A call of Python that has not been made yet.
 ///
-/// Made by the methods of [`Bridge`](crate::Bridge) and [`Ref`]. Options are chained on, and a
+/// Made by the methods of [`Bridge`](crate::Bridge) and [`Ref`](crate::Ref). Options are chained on, and a
 /// terminal word makes the call: [`wait`](Self::wait), [`unwrap`](Self::unwrap), or `.await` with the
 /// feature `tokio` (see `CallFuture`). Arguments are
 /// encoded when the call is put together, so they need not live until it is made.
 ///
 /// `R` is what the result is read into: numbers, `String`, structs that derive `Deserialize`,
-/// `Option`, [`Value`](crate::Value), [`Bytes`](crate::Bytes), [`Ref`], and types made of them.
-/// Asking for a [`Ref`] keeps the result in Python.
+/// `Option`, [`Value`](crate::Value), [`Bytes`](crate::Bytes), [`Ref`](crate::Ref), and types made of them.
+/// Asking for a [`Ref`](crate::Ref) keeps the result in Python.
 ///
 /// ```
 /// use std::time::Duration;
@@ -243,9 +241,7 @@ impl<R: DeserializeOwned + 'static> Call<R> {
 
     /// The call without the type of its result, but with what that says about the result.
     pub(crate) fn into_raw(mut self) -> RawCall {
-        if TypeId::of::<R>() == TypeId::of::<Ref>() {
-            self.raw.flags |= flags::BY_REF;
-        }
+        self.raw.asks_for::<R>();
         self.raw
     }
 

@@ -11,6 +11,7 @@ use snakebridge_wire::frame::{HEADER_LEN, flags};
 use snakebridge_wire::{DecodeError, Deserializer, Header, Kind};
 
 use super::Plan;
+use crate::arrays::is_array;
 use crate::bridge::Home;
 use crate::engine::results::Lookup;
 use crate::engine::waiting::Wait;
@@ -72,6 +73,15 @@ impl RawCall {
             None => self.refuse("the result of this operation cannot be iterated over"),
         }
         self
+    }
+
+    /// Notes what the type of the result says of the result.
+    pub(crate) fn asks_for<R: 'static>(&mut self) {
+        if TypeId::of::<R>() == TypeId::of::<Ref>() {
+            self.flags |= flags::BY_REF;
+        } else if is_array::<R>() {
+            self.flags |= flags::ARRAYS;
+        }
     }
 
     pub(super) fn refuse(&mut self, message: &str) {

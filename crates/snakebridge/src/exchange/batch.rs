@@ -47,7 +47,7 @@ impl Answer {
     /// Reads the reply of a request that iterates.
     pub(crate) async fn batch<T: DeserializeOwned, W: Wait>(&mut self) -> Result<Batch<T>> {
         match self.read_batch() {
-            Err(error) if matches!(error.kind(), DecodeErrorKind::Careful(_)) => {}
+            Err(error) if self.is_for_more_care(&error) => {}
             read => return read.map_err(|error| self.decode_error(&error)),
         }
         self.ask_again::<W>().await?;

@@ -15,7 +15,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use snakebridge_wire::frame::{HEADER_LEN, flags};
-use snakebridge_wire::{DecodeError, DecodeErrorKind, Header, Kind, Limits, Tape};
+use snakebridge_wire::{DecodeError, Header, Kind, Limits, Tape};
 
 use super::binding::{does_not_fit, encode_failure, no_such_callback, session_closed};
 use super::nested::{Conversation, Left};
@@ -86,7 +86,7 @@ impl Answer {
             return Ok(Err(session_closed()));
         };
         let bound = match self.bind_arguments(&function, &session, body) {
-            Err(error) if matches!(error.kind(), DecodeErrorKind::Careful(_)) => {
+            Err(error) if self.is_for_more_care(&error) => {
                 self.ask_for_arguments::<W>().await?;
                 self.bind_arguments(&function, &session, self.reply()?.body)
             }
@@ -107,7 +107,7 @@ impl Answer {
     /// Has the worker encode the arguments once more, with care.
     async fn ask_for_arguments<W: Wait>(&mut self) -> Result<()> {
         self.advance();
-        let header = Header { kind: Kind::Again, flags: 0, session: 0, len: 0 };
+        let header = Header { kind: Kind::Again, flags: self.again_flags(), session: 0, len: 0 };
         self.opened(1);
         self.write::<W>(&[], &header.to_bytes()).await?;
         self.receive::<W>().await?;

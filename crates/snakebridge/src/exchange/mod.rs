@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use snakebridge_pool::{LaneKey, WorkerKey};
-use snakebridge_wire::frame::HEADER_LEN;
+use snakebridge_wire::frame::{HEADER_LEN, flags};
 use snakebridge_wire::reply::{Fault, FaultCode};
-use snakebridge_wire::{DecodeError, DecodeErrorKind, Frame, Header, Kind, Limits, Tape};
+use snakebridge_wire::{Careful, DecodeError, DecodeErrorKind, Frame, Header, Kind, Limits, Tape};
 
 use crate::call::{Plan, RawCall};
 use crate::engine::lane::{Lane, LaneError};
@@ -56,6 +56,7 @@ pub(crate) async fn begin<W: Wait>(call: &RawCall, plan: &Plan) -> Result<Answer
             Answer::new(engine, grant, plan, &call.home.defaults)
         }
     };
+    answer.arrays = call.flags & flags::ARRAYS != 0;
     for callback in &call.noted.callbacks {
         answer.engine.shared.callbacks.sent(answer.worker, callback.id());
     }
@@ -85,6 +86,8 @@ pub(crate) struct Answer {
     lane: Option<Box<Lane>>,
     releases: Vec<u64>,
     state: LaneState,
+    /// Whether arrays of the result are to be copied.
+    arrays: bool,
     /// Refs that were made of the reply.
     made: Cell<u64>,
     session: Arc<SessionState>,
@@ -128,6 +131,7 @@ impl Answer {
             lane: Some(grant.lane),
             releases: grant.releases,
             state: LaneState::Quiet,
+            arrays: false,
             made: Cell::new(0),
             session: Arc::clone(&plan.session),
             defaults: Arc::clone(defaults),
@@ -181,7 +185,7 @@ impl Answer {
     /// Reads the reply into a Rust type.
     pub(crate) async fn decode<R: DeserializeOwned, W: Wait>(&mut self) -> Result<R> {
         match self.decode_reply() {
-            Err(error) if matches!(error.kind(), DecodeErrorKind::Careful(_)) => {}
+            Err(error) if self.is_for_more_care(&error) => {}
             decoded => return decoded.map_err(|error| self.decode_error(&error)),
         }
         self.ask_again::<W>().await?;
@@ -248,12 +252,23 @@ impl Answer {
         Ref::all(&self.engine, &self.session, &self.defaults, self.worker, described).pop()
     }
 
+    /// Whether the worker may be able to encode the result so that it can be read.
+    fn is_for_more_care(&mut self, error: &DecodeError) -> bool {
+        self.arrays |= error.kind() == DecodeErrorKind::Careful(Careful::Array);
+        matches!(error.kind(), DecodeErrorKind::Careful(_))
+    }
+
+    fn again_flags(&self) -> u16 {
+        if self.arrays { flags::ARRAYS } else { 0 }
+    }
+
     /// Has the worker encode the result once more, with care.
     async fn ask_again<W: Wait>(&mut self) -> Result<()> {
         if let Some(lane) = &mut self.lane {
             lane.finish();
         }
-        let header = Header { kind: Kind::Again, flags: 0, session: self.session.number, len: 0 };
+        let flags = self.again_flags();
+        let header = Header { kind: Kind::Again, flags, session: self.session.number, len: 0 };
         let frame: [u8; HEADER_LEN] = header.to_bytes();
         self.send::<W>(&frame).await?;
         self.await_reply::<W>().await
@@ -427,6 +442,12 @@ impl Answer {
         let out = out.with_worker(WorkerId(self.worker.slot));
         if message.contains("found a ref to a `coroutine`") {
             out.with_hint("have Python await it: `.awaited()`")
+        } else if message.contains("expected an array, found a ref to") {
+            out.with_hint(
+                "arrays of numbers are copied, on the CPU and without a mask; see `Array`",
+            )
+        } else if message.contains("expected an array of") && message.contains("found one of") {
+            out.with_hint("convert it in Python first, with `.astype(..)`, or ask for its dtype")
         } else if message.contains("found a ref to") {
             out.with_hint("ask for a `Ref`, or convert the object in Python first")
         } else if message.contains("expected a ref, found") {

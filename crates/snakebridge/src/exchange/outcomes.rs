@@ -18,7 +18,7 @@ impl Answer {
         read: impl Fn(usize, Deserializer<'_, '_>) -> Result<T, DecodeError>,
     ) -> Result<Vec<Result<T>>> {
         match self.read_outcomes(count, &read) {
-            Err(error) if matches!(error.kind(), DecodeErrorKind::Careful(_)) => {}
+            Err(error) if self.is_for_more_care(&error) => {}
             outcomes => return outcomes.map_err(|error| self.decode_error(&error)),
         }
         self.ask_again::<W>().await?;

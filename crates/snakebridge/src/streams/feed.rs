@@ -1,12 +1,10 @@
 //! Getting the items of a stream, a batch at a time.
 
-use std::any::TypeId;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use snakebridge_wire::Kind;
-use snakebridge_wire::frame::flags;
 
 use crate::call::RawCall;
 use crate::draft::Draft;
@@ -98,9 +96,7 @@ impl<T: DeserializeOwned + 'static> Feed<T> {
             }
             Source::Ended => return Err(ended()),
         };
-        if TypeId::of::<T>() == TypeId::of::<Ref>() {
-            call.flags |= flags::BY_REF;
-        }
+        call.asks_for::<T>();
         call.options = self.options.clone();
         let bounded = self.bound(&mut call.options);
         let error = match call.batch::<T, W>().await {

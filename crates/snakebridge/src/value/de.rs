@@ -36,7 +36,7 @@ impl<'de> Visitor<'de> for AnyValue {
 
     fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Value, A::Error> {
         let (shape, content): (u8, _) = data.variant()?;
-        const ALL: [Shape; 20] = [
+        const ALL: [Shape; 21] = [
             Shape::None,
             Shape::Bool,
             Shape::Int,
@@ -57,6 +57,7 @@ impl<'de> Visitor<'de> for AnyValue {
             Shape::TimeDelta,
             Shape::Uuid,
             Shape::Ref,
+            Shape::Array,
         ];
         let shape = ALL.get(usize::from(shape)).copied();
         match shape.ok_or_else(|| A::Error::custom("unknown shape of a value"))? {
@@ -80,6 +81,9 @@ impl<'de> Visitor<'de> for AnyValue {
             Shape::TimeDelta => content.newtype_variant().map(Value::TimeDelta),
             Shape::Uuid => content.newtype_variant().map(Value::Uuid),
             Shape::Ref => content.newtype_variant().map(Value::Ref),
+            Shape::Array => Err(A::Error::custom(
+                "an array stands where any value may: ask for an `Array`, or for all of them by ref",
+            )),
         }
     }
 

@@ -1,0 +1,247 @@
+//! Arrays, between Rust and numpy.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use proptest::prelude::*;
+use serde::Deserialize;
+use snakebridge::{Array, ArrayView, Bridge, Element, ErrorKind, Output, Ref, Value};
+use snakebridge_testkit::environment;
+
+const FIXTURE: &str = r#"
+import array
+import numpy
+
+def describe(a):
+    return [type(a).__name__, a.dtype.name, a.shape, a.flags.writeable, a.flags.c_contiguous]
+
+def made(kind):
+    grid = numpy.arange(12, dtype="<i4").reshape(3, 4)
+    return {
+        "fortran": numpy.asfortranarray(grid),
+        "strided": grid[::2, ::-1],
+        "transposed": grid.T,
+        "scalar": numpy.array(7, dtype="<i4"),
+        "empty": numpy.zeros((0, 3), dtype="<i4"),
+        "big endian": grid.astype(">i4"),
+        "object": numpy.array([{}, None]),
+        "masked": numpy.ma.masked_array(grid, grid > 3),
+        "dates": numpy.array(["2024-02-29"], dtype="datetime64[D]"),
+        "memoryview": memoryview(bytes(range(6))).cast("B", (2, 3)),
+        "array": array.array("i", [1, 2]),
+    }[kind]
+
+def record():
+    return {"name": "grid", "grid": numpy.eye(2), "rest": [numpy.arange(3)]}
+
+def several(n):
+    for i in range(n):
+        yield numpy.full(2, float(i))
+"#;
+
+/// A bridge on a Python with numpy.
+fn numpy() -> &'static Bridge {
+    static PY: OnceLock<Bridge> = OnceLock::new();
+    PY.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let python = environment::with_packages(folder, &["numpy", "pandas"]).unwrap();
+        let modules = folder.join("arrays");
+        std::fs::create_dir_all(&modules).unwrap();
+        std::fs::write(modules.join("fixture.py"), FIXTURE).unwrap();
+        Bridge::builder()
+            .output(Output::Discard)
+            .python(python.to_str().unwrap())
+            .module_path(modules)
+            .build()
+            .unwrap()
+    })
+}
+
+fn made(kind: &str) -> snakebridge::Call<Array<i32>> {
+    numpy().call("fixture", "made", (kind,))
+}
+
+/// What comes back is what was sent, and numpy agrees on what it is.
+fn round_trip<T: Element + 'static>(shape: &[usize], items: &[T], name: &str) {
+    let py = numpy();
+    let view = ArrayView::new(shape, items).unwrap();
+    let described: Value = py.call("fixture", "describe", (&view,)).wait().unwrap();
+    let expected = format!("['ndarray', '{name}', {}, False, True]", tuple(shape));
+    assert_eq!(format!("{described:?}"), expected);
+    let back: Array<T> = py.call("numpy", "copy", (&view,)).wait().unwrap();
+    assert_eq!((back.shape(), back.as_slice()), (shape, items));
+}
+
+fn tuple(shape: &[usize]) -> String {
+    match shape {
+        [one] => format!("({one},)"),
+        shape => format!("{shape:?}").replace('[', "(").replace(']', ")"),
+    }
+}
+
+macro_rules! round_trips {
+    ($($test:ident: $type:ty, $name:literal;)*) => {
+        $(proptest! {
+            #![proptest_config(ProptestConfig::with_cases(24))]
+            #[test]
+            fn $test(shape in prop::collection::vec(0usize..4, 0..4), seed: $type) {
+                let count: usize = shape.iter().product();
+                round_trip::<$type>(&shape, &vec![seed; count], $name);
+            }
+        })*
+    };
+}
+
+round_trips! {
+    i8_is_exact: i8, "int8";
+    i16_is_exact: i16, "int16";
+    i32_is_exact: i32, "int32";
+    i64_is_exact: i64, "int64";
+    u8_is_exact: u8, "uint8";
+    u16_is_exact: u16, "uint16";
+    u32_is_exact: u32, "uint32";
+    u64_is_exact: u64, "uint64";
+    f32_is_exact: f32, "float32";
+    f64_is_exact: f64, "float64";
+    bool_is_exact: bool, "bool";
+    complex64_is_exact: [f32; 2], "complex64";
+    complex128_is_exact: [f64; 2], "complex128";
+}
+
+#[test]
+fn order_and_strides_are_made_c_order() {
+    let all: Vec<i32> = (0..12).collect();
+    let array = made("fortran").wait().unwrap();
+    assert_eq!((array.shape(), array.as_slice()), ([3, 4].as_slice(), &all[..]));
+    let array = made("strided").wait().unwrap();
+    assert_eq!(array.shape(), [2, 4]);
+    assert_eq!(array.as_slice(), [3, 2, 1, 0, 11, 10, 9, 8]);
+    let array = made("transposed").wait().unwrap();
+    assert_eq!((array.get(&[3, 2]), array.get(&[2, 3]), array.get(&[1])), (Some(&11), None, None));
+}
+
+#[test]
+fn arrays_without_dimensions_and_without_items() {
+    let array = made("scalar").wait().unwrap();
+    assert_eq!((array.shape(), array.as_slice()), ([].as_slice(), [7].as_slice()));
+    assert_eq!(array.get(&[]), Some(&7));
+    let array = made("empty").wait().unwrap();
+    assert_eq!((array.shape(), array.len()), ([0, 3].as_slice(), 0));
+}
+
+#[test]
+fn what_does_not_fit_says_what_it_is() {
+    let told: Vec<String> = ["big endian", "object", "masked", "dates"]
+        .map(|kind| {
+            let error = made(kind).wait().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Decode);
+            error.to_string()
+        })
+        .into();
+    insta::assert_snapshot!(told.join("\n"));
+    let error = numpy().call::<Array<f64>>("math", "sqrt", (4,)).wait().unwrap_err();
+    assert!(error.to_string().contains("expected an array of float64, found float"), "{error}");
+}
+
+#[test]
+fn arrays_are_found_anywhere_in_a_result() {
+    #[derive(Deserialize)]
+    struct Record {
+        name: String,
+        grid: Array<f64>,
+        rest: Vec<Array<i64>>,
+    }
+    let record: Record = numpy().call("fixture", "record", ()).wait().unwrap();
+    assert_eq!((record.name.as_str(), record.grid.shape()), ("grid", [2, 2].as_slice()));
+    assert_eq!(record.rest[0].as_slice(), [0, 1, 2]);
+    let some: Option<Array<f64>> = numpy().call("numpy", "eye", (1,)).wait().unwrap();
+    assert_eq!(some.unwrap().as_slice(), [1.0]);
+}
+
+#[test]
+fn arrays_stay_where_nothing_else_is_asked_for() {
+    let py = numpy();
+    let array: Ref = py.call("numpy", "eye", (2,)).wait().unwrap();
+    assert!(matches!(py.call("numpy", "eye", (2,)).wait().unwrap(), Value::Ref(_)));
+    let copied: Array<f64> = array.method("__mul__", (3.0,)).wait().unwrap();
+    assert_eq!(copied.as_slice(), [3.0, 0.0, 0.0, 3.0]);
+    // Nothing is left of the tries to read them as values.
+    drop(array);
+    let id = py.current_session().unwrap();
+    assert_eq!(py.session_refs(&id).unwrap().len(), 0);
+}
+
+#[test]
+fn streams_pipelines_and_callbacks_have_arrays() {
+    let py = numpy();
+    let items = py.call::<Array<f64>>("fixture", "several", (50,)).iter();
+    let sum: f64 = items.map(|item| item.unwrap().as_slice()[1]).sum();
+    assert_eq!(sum, 1225.0);
+    let mut calls = py.pipeline();
+    let eye = calls.call::<Array<f64>>("numpy", "eye", (2,));
+    let twice = calls.call::<Array<f64>>("numpy", "multiply", (eye, 2));
+    assert_eq!(calls.wait().unwrap().take(twice).unwrap().as_slice(), [2.0, 0.0, 0.0, 2.0]);
+    let total = py.callback(|array: Array<f64>| Ok(array.as_slice().iter().sum::<f64>()));
+    let eye: Ref = py.call("numpy", "eye", (3,)).wait().unwrap();
+    let partial: Ref = py.call("functools", "partial", (&total, &eye)).wait().unwrap();
+    assert_eq!(partial.call::<f64>(()).wait().unwrap(), 3.0);
+}
+
+#[test]
+fn other_objects_with_a_buffer_are_arrays() {
+    let py = numpy();
+    let view: Array<u8> = py.call("fixture", "made", ("memoryview",)).wait().unwrap();
+    assert_eq!((view.shape(), view.as_slice()), ([2, 3].as_slice(), [0, 1, 2, 3, 4, 5].as_slice()));
+    assert_eq!(made("array").wait().unwrap().as_slice(), [1, 2]);
+}
+
+#[test]
+fn without_numpy_there_are_views() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let python = environment::with_packages(folder, &[]).unwrap();
+    let py = Bridge::builder().python(python.to_str().unwrap()).build().unwrap();
+    let items = [1.5, 2.5, 3.5, 4.5];
+    let view = ArrayView::new(&[2, 2], &items).unwrap();
+    let lists: Vec<Vec<f64>> = py.method(&view, "tolist", ()).wait().unwrap();
+    assert_eq!(lists, [[1.5, 2.5], [3.5, 4.5]]);
+    let back: Array<f64> = py.call("builtins", "memoryview", (&view,)).wait().unwrap();
+    assert_eq!((back.shape(), back.as_slice()), ([2, 2].as_slice(), items.as_slice()));
+    let complex = [[1.0, 2.0]];
+    let error = py.call::<i64>("builtins", "len", (ArrayView::from(&complex[..]),)).wait();
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Encode);
+    assert!(error.to_string().contains("needs numpy"), "{error}");
+}
+
+#[test]
+fn shapes_and_items_have_to_agree() {
+    let error = Array::new(&[2, 2], vec![1.0, 2.0]).unwrap_err();
+    assert_eq!(error.to_string(), "2 items do not fill an array of shape [2, 2]");
+    assert!(ArrayView::new(&[usize::MAX, 2], &[1_u8]).is_err());
+    assert!(Array::<u8>::new(&[], vec![1]).is_ok());
+    assert_eq!(format!("{:?}", Array::from(vec![1_u8, 2])), "<uint8 array of shape [2]: [1, 2]>");
+    assert!(serde_json::to_string(&Array::from(vec![1])).is_err());
+}
+
+#[test]
+fn large_arrays_are_exact() {
+    let items: Vec<f64> = (0..3_000_000).map(f64::from).collect();
+    let view = ArrayView::new(&[3, 1_000_000], &items).unwrap();
+    let sum: f64 = numpy().call("numpy", "sum", (&view,)).wait().unwrap();
+    assert_eq!(sum, 4_499_998_500_000.0);
+    let back: Array<f64> = numpy().call("numpy", "copy", (&view,)).wait().unwrap();
+    assert!(back.as_slice() == items);
+}
+
+#[test]
+fn arrays_of_ndarray_go_both_ways() {
+    let own = ndarray::array![[1.0, 2.0], [3.0, 4.0]];
+    let view = ArrayView::of_ndarray(&own).unwrap();
+    let turned: Array<f64> = numpy().call("numpy", "transpose", (&view,)).wait().unwrap();
+    let turned: ndarray::ArrayD<f64> = turned.try_into().unwrap();
+    assert_eq!(turned, own.t().into_dyn());
+    assert!(ArrayView::of_ndarray(&own.t()).is_none());
+    assert_eq!(Array::from(&own.t()).as_slice(), [1.0, 3.0, 2.0, 4.0]);
+}

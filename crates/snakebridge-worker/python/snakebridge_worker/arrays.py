@@ -1,0 +1,84 @@
+"""Arrays: of numpy, and of all that numpy can look at without a copy.
+
+Imported only when there is one.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    # numpy's name of the type of its items, how many of them in each dimension, and the items.
+    Parts = tuple[str, tuple[int, ...], bytes]
+
+# What numpy calls the types that `memoryview` knows too.
+_FORMATS = {
+    "|i1": "b",
+    "|u1": "B",
+    "|b1": "?",
+    "<i2": "h",
+    "<u2": "H",
+    "<i4": "i",
+    "<u4": "I",
+    "<i8": "q",
+    "<u8": "Q",
+    "<f4": "f",
+    "<f8": "d",
+}
+_DTYPES = {format_: dtype for dtype, format_ in _FORMATS.items()}
+# `long` has eight bytes wherever this runs.
+_DTYPES.update(l="<i8", L="<u8")
+
+
+def build(dtype: str, shape: tuple[int, ...], data: bytes) -> Any:
+    """The array that the host has sent. Nobody can write to it."""
+    try:
+        numpy = sys.modules.get("numpy") or __import__("numpy")
+    except ModuleNotFoundError:
+        return _view(dtype, shape, data)
+    return numpy.ndarray(shape, dtype, data)
+
+
+def _view(dtype: str, shape: tuple[int, ...], data: bytes) -> Any:
+    format_ = _FORMATS.get(dtype)
+    if format_ is None or not data or not shape:
+        raise TypeError(
+            f"an array of dtype {dtype} and shape {shape} needs numpy, which is not installed"
+        )
+    flat: Any = memoryview(data).cast(format_)  # type: ignore[call-overload]
+    return flat if len(shape) == 1 else flat.cast("B").cast(format_, shape)
+
+
+def is_array_class(cls: type, bases: list[type]) -> bool:
+    """Whether instances of a class are arrays, by what is imported already."""
+    if cls is memoryview or cls is getattr(sys.modules.get("array"), "array", None):
+        return True
+    ndarray = getattr(sys.modules.get("numpy"), "ndarray", None)
+    masked = getattr(sys.modules.get("numpy.ma"), "MaskedArray", None)
+    if ndarray in bases:
+        return masked not in bases  # Its mask would be lost.
+    return getattr(sys.modules.get("torch"), "Tensor", None) in bases
+
+
+def look_at(obj: Any) -> Any:
+    """An array without a copy, of numpy or a `memoryview`; `None` if it cannot be sent."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        view = memoryview(obj)
+        return view if view.format in _DTYPES else None
+    if hasattr(obj, "detach"):
+        obj = obj.detach().numpy()  # A tensor; one of another device refuses.
+    array = numpy.asarray(obj)
+    return None if array.dtype.hasobject else array
+
+
+def take_apart(obj: Any) -> Parts | None:
+    """An array as its parts, its items in C order; `None` if it cannot be sent."""
+    array = look_at(obj)
+    if array is None:
+        return None
+    dtype = _DTYPES[array.format] if type(array) is memoryview else array.dtype.str
+    return dtype, array.shape, array.tobytes()

@@ -1,0 +1,96 @@
+//! The types that items of arrays can have.
+
+use std::any::TypeId;
+use std::fmt;
+
+use bytemuck::{NoUninit, Pod};
+
+use super::Array;
+
+/// A type that items of an [`Array`](crate::Array) can have. Each is exactly one dtype of numpy:
+///
+/// | Rust | numpy |
+/// | --- | --- |
+/// | `i8`, `i16`, `i32`, `i64` | `int8`, `int16`, `int32`, `int64` |
+/// | `u8`, `u16`, `u32`, `u64` | `uint8`, `uint16`, `uint32`, `uint64` |
+/// | `f32`, `f64` | `float32`, `float64` |
+/// | `bool` | `bool` |
+/// | `[f32; 2]`, `[f64; 2]` | `complex64`, `complex128`: real and imaginary parts |
+pub trait Element: sealed::Sealed + NoUninit + PartialEq + fmt::Debug + Send + Sync {
+    /// numpy's short name of the type, with the order of its bytes: `<f8`.
+    #[doc(hidden)]
+    const DTYPE: &'static str;
+    /// numpy's long name of the type.
+    #[doc(hidden)]
+    const NAME: &'static str;
+    /// The items that these bytes are, wherever they stand; `None` if some are none.
+    #[doc(hidden)]
+    fn copied(data: &[u8]) -> Option<Vec<Self>>;
+}
+
+#[expect(unnameable_types, reason = "that is what seals the trait")]
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! elements {
+    ($($type:ty: $dtype:literal $name:literal $copied:path),* $(,)?) => {
+        $(impl sealed::Sealed for $type {}
+
+        impl Element for $type {
+            const DTYPE: &'static str = $dtype;
+            const NAME: &'static str = $name;
+
+            fn copied(data: &[u8]) -> Option<Vec<Self>> {
+                $copied(data)
+            }
+        })*
+
+        /// Whether a type of result is an array.
+        pub(crate) fn is_array<R: 'static>() -> bool {
+            let wanted = TypeId::of::<R>();
+            false $(|| wanted == TypeId::of::<Array<$type>>())*
+        }
+
+        /// numpy's long name for a short one, where that is one of the types here.
+        pub(super) fn name_of(dtype: &str) -> Option<&'static str> {
+            match dtype {
+                $($dtype => Some($name),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+elements! {
+    i8: "|i1" "int8" numbers,
+    i16: "<i2" "int16" numbers,
+    i32: "<i4" "int32" numbers,
+    i64: "<i8" "int64" numbers,
+    u8: "|u1" "uint8" numbers,
+    u16: "<u2" "uint16" numbers,
+    u32: "<u4" "uint32" numbers,
+    u64: "<u8" "uint64" numbers,
+    f32: "<f4" "float32" numbers,
+    f64: "<f8" "float64" numbers,
+    bool: "|b1" "bool" booleans,
+    [f32; 2]: "<c8" "complex64" numbers,
+    [f64; 2]: "<c16" "complex128" numbers,
+}
+
+fn numbers<T: Pod>(data: &[u8]) -> Option<Vec<T>> {
+    let mut items = vec![T::zeroed(); data.len() / size_of::<T>()];
+    let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut items);
+    // There may be a part of one more.
+    (bytes.len() == data.len()).then(|| bytes.copy_from_slice(data))?;
+    Some(items)
+}
+
+fn booleans(data: &[u8]) -> Option<Vec<bool>> {
+    let boolean = |byte: &u8| match byte {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    };
+    data.iter().map(boolean).collect()
+}

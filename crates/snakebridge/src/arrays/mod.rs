@@ -1,0 +1,147 @@
+//! Arrays of numbers: numpy's, and all that numpy can look at.
+
+mod element;
+#[cfg(feature = "ndarray")]
+mod ndarray;
+mod read;
+mod view;
+
+use std::fmt;
+
+use serde::ser::{Serialize, Serializer};
+
+pub use element::Element;
+pub(crate) use element::is_array;
+pub use view::ArrayView;
+
+/// An array of numbers in any number of dimensions, in C order: the last index changes fastest.
+///
+/// As a result it is a copy of an array in Python: of numpy, a tensor of torch on the CPU, a
+/// `memoryview`, an `array.array`. Items have to be of the dtype that [`Element`] names for `T`; nothing is
+/// converted silently. Strides and Fortran order are made C order while the array is copied. An array stays in
+/// Python where a [`Ref`](crate::Ref) is asked for, or a [`Value`](crate::Value).
+///
+/// As an argument it is an array of numpy that Python cannot write to, or where numpy is missing a
+/// `memoryview`. [`ArrayView`] is the same for items that are not to be copied beforehand.
+///
+/// ```no_run
+/// use snakebridge::{Array, ArrayView, Bridge};
+///
+/// let py = Bridge::new()?;
+/// let samples = vec![1.0, 2.0, 3.0, 4.0];
+/// let mean: f64 = py.call("numpy", "mean", (ArrayView::from(&samples),)).wait()?;
+/// let square: Array<f64> = py.call("numpy", "eye", (2,)).wait()?;
+/// assert_eq!((mean, square.shape()), (2.5, [2, 2].as_slice()));
+/// assert_eq!(square.as_slice(), [1.0, 0.0, 0.0, 1.0]);
+/// # Ok::<(), snakebridge::Error>(())
+/// ```
+#[derive(Clone, PartialEq)]
+pub struct Array<T> {
+    shape: Box<[usize]>,
+    items: Vec<T>,
+}
+
+/// The number of items is not what the shape says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShapeError {
+    shape: Box<[usize]>,
+    items: usize,
+}
+
+impl<T: Element> Array<T> {
+    /// An array of this shape, with these items in C order.
+    ///
+    /// # Errors
+    /// There are more or fewer items than the shape has places.
+    pub fn new(shape: &[usize], items: Vec<T>) -> Result<Self, ShapeError> {
+        check(shape, items.len())?;
+        Ok(Self { shape: shape.into(), items })
+    }
+
+    /// How many items there are in each dimension.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// How many items there are in all.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// All items, in C order.
+    #[must_use]
+    pub fn as_slice(&self) -> &[T] {
+        &self.items
+    }
+
+    /// All items, in C order.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<T> {
+        self.items
+    }
+
+    /// The item at these indices, one for each dimension.
+    #[must_use]
+    pub fn get(&self, indices: &[usize]) -> Option<&T> {
+        if indices.len() != self.shape.len() {
+            return None;
+        }
+        let mut place = 0;
+        for (index, count) in indices.iter().zip(&self.shape) {
+            place = (index < count).then_some(place * count + index)?;
+        }
+        self.items.get(place)
+    }
+
+    /// The array as an argument, without a copy.
+    #[must_use]
+    pub fn view(&self) -> ArrayView<'_, T> {
+        ArrayView { shape: self.shape.as_ref().into(), items: &self.items }
+    }
+}
+
+/// The items as an array of one dimension.
+impl<T: Element> From<Vec<T>> for Array<T> {
+    fn from(items: Vec<T>) -> Self {
+        Self { shape: [items.len()].into(), items }
+    }
+}
+
+impl<T: Element> Serialize for Array<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.view().serialize(serializer)
+    }
+}
+
+/// Shows the dtype, the shape and the first items.
+impl<T: Element> fmt::Debug for Array<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.view().fmt(f)
+    }
+}
+
+/// Whether so many items fill a shape.
+fn check(shape: &[usize], items: usize) -> Result<(), ShapeError> {
+    let places = shape.iter().try_fold(1_usize, |places, count| places.checked_mul(*count));
+    match places == Some(items) {
+        true => Ok(()),
+        false => Err(ShapeError { shape: shape.into(), items }),
+    }
+}
+
+impl fmt::Display for ShapeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} items do not fill an array of shape {:?}", self.items, self.shape)
+    }
+}
+
+impl std::error::Error for ShapeError {}
