@@ -134,6 +134,11 @@ class Encoder:
         self._pickler.session, self._pickler.made = session, [described[0]]
         return dumps(described, PICKLE_PROTOCOL)
 
+    def plain(self, obj: Any) -> bytes:
+        """A result that needs no look inside. It makes no refs."""
+        self._pickler.made = []
+        return dumps(obj, PICKLE_PROTOCOL)
+
 
 # Converters, by the exact class of the object.
 

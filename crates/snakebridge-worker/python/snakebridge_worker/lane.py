@@ -241,7 +241,7 @@ class Lane:
         if type(result) is str and not flags & frames.BY_REF:
             # Whether it is valid Unicode shows when the host reads it.
             self.last, self.last_session = result, session
-            self.send(frames.VALUE, dumps(result, PICKLE_PROTOCOL))
+            self.send(frames.VALUE, self.encoder.plain(result))
             return
         self.encoder.copy_arrays(bool(flags & frames.ARRAYS))
         try:
@@ -405,7 +405,7 @@ class Lane:
         self.last, self.last_session = arguments, session
         try:
             if not kwargs and PLAIN.issuperset(map(type, args)):
-                return dumps(arguments, PICKLE_PROTOCOL)
+                return self.encoder.plain(arguments)
             self.encoder.copy_arrays(False)
             return self.encoder.fast(session, arguments)
         except Exception:

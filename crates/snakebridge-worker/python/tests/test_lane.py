@@ -257,6 +257,15 @@ class Results(Case):
         self.assertIsInstance(found[1][1], Ref)
         self.assert_alive()
 
+    def test_again_leaves_refs_of_earlier_replies_alone(self) -> None:
+        for flags in (0, frames.BY_REF):
+            self.ask(call("builtins", "list", (range(3),), flags=flags))
+            before = self.sessions.count()
+            self.send(call("builtins", "chr", 0xD800))
+            self.receive()
+            self.assertIsInstance(self.value(request(frames.AGAIN)), Ref)
+            self.assertEqual(self.sessions.count(), before + 1)
+
     def test_again_leaves_no_refs_of_the_first_reply(self) -> None:
         self.value(call("builtins", "list", (range(3), "a\ud800")))
         self.assertEqual(self.sessions.count(), 1)
