@@ -136,6 +136,19 @@ pub enum Kind {
     /// On the control channel, host to worker: descriptors of further lanes.
     Lanes = 107,
 
+    /// To a fork server, first: the settings of the workers.
+    ForkServer = 112,
+    /// To a fork server, with three descriptors: fork a worker. A number in eight bytes.
+    Fork = 113,
+    /// From a fork server: `(number, process id, reason)`; without a process the reason for that.
+    Forked = 114,
+    /// To a fork server: take note of the end of a worker. Its process id in eight bytes.
+    Reap = 115,
+    /// From a fork server: `(process id, status)`, as `waitpid` gives it.
+    Ended = 116,
+    /// From a fork server, in the place of `Hello`: `(module, reason)`.
+    Unforkable = 117,
+
     /// As [`Call`](Self::Call), and then the first items of the result.
     CallIter = 129,
     /// As [`Get`](Self::Get), and then the first items of the result.
@@ -211,6 +224,12 @@ impl Kind {
             105 => Self::BackgroundError,
             106 => Self::BackgroundTaken,
             107 => Self::Lanes,
+            112 => Self::ForkServer,
+            113 => Self::Fork,
+            114 => Self::Forked,
+            115 => Self::Reap,
+            116 => Self::Ended,
+            117 => Self::Unforkable,
             129 => Self::CallIter,
             130 => Self::GetIter,
             131 => Self::MethodIter,

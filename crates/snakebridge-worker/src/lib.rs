@@ -24,6 +24,16 @@ pub const OLDEST_PYTHON: (u32, u32) = (3, 9);
 /// start takes twice as long without it.
 #[must_use]
 pub fn arguments(folder: &Path) -> [OsString; 3] {
+    arguments_for("main", folder)
+}
+
+/// The same for a fork server: the process that workers are forked from.
+#[must_use]
+pub fn fork_server_arguments(folder: &Path) -> [OsString; 3] {
+    arguments_for("fork_server", folder)
+}
+
+fn arguments_for(module: &str, folder: &Path) -> [OsString; 3] {
     let (major, minor) = OLDEST_PYTHON;
     let code = format!(
         "import sys
@@ -36,7 +46,7 @@ if sys.version_info < ({major}, {minor}):
 sys.path.insert(0, sys.argv[1])
 keep = sys.dont_write_bytecode
 sys.dont_write_bytecode = False
-from snakebridge_worker.main import main
+from snakebridge_worker.{module} import main
 sys.dont_write_bytecode = keep
 del sys.path[0]
 main()"

@@ -21,6 +21,8 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "encode.py",
     "errors.py",
     "events.py",
+    "fork_safety.py",
+    "fork_server.py",
     "frames.py",
     "lane.py",
     "main.py",

@@ -34,6 +34,7 @@ pub struct Pool {
     env: Vec<(OsString, Option<OsString>)>,
     current_dir: Option<PathBuf>,
     preload: Vec<String>,
+    fork_server: bool,
     threads: Option<usize>,
     affinity: Affinity,
     memory_limit: Option<u64>,
@@ -61,6 +62,7 @@ impl Pool {
             env: Vec::new(),
             current_dir: None,
             preload: Vec::new(),
+            fork_server: false,
             threads: None,
             affinity: Affinity::Hint,
             memory_limit: None,
@@ -232,6 +234,37 @@ impl Pool {
         self
     }
 
+    /// Has one more process import the modules of [`preload`](Self::preload), once, and forks the workers
+    /// from it. A worker is there in a few milliseconds then, however long the imports take, and the
+    /// workers share the memory of what was imported, until they write to it. Linux only. Default: each
+    /// worker is started by itself, and imports for itself.
+    ///
+    /// Forked workers share what the modules did when they were imported: connections and files that
+    /// they have opened, the state of random generators (but for that of `random`, which Python
+    /// renews: reseed numpy's global one in a function given to `os.register_at_fork`), the hash seed,
+    /// process ids that they have taken note of. What they log then is printed, and is no event.
+    ///
+    /// A module that starts a thread or makes use of a GPU when it is imported cannot be forked with:
+    /// calls fail with [`ErrorKind::Config`](crate::ErrorKind::Config). Numeric libraries start none
+    /// with [`threads(1)`](Self::threads). The workers of a fork server are lost with it; the next
+    /// worker begins a new one.
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")] {
+    /// use snakebridge::{Bridge, Pool};
+    ///
+    /// let forking = Pool::new().workers(4).preload("xml.dom.minidom").fork_server(true);
+    /// let py = Bridge::builder().pool("default", forking).build()?;
+    /// let root: f64 = py.call("math", "sqrt", (16,)).wait()?;
+    /// assert_eq!(root, 4.0);
+    /// # }
+    /// # Ok::<(), snakebridge::Error>(())
+    /// ```
+    pub fn fork_server(mut self, wanted: bool) -> Self {
+        self.fork_server = wanted;
+        self
+    }
+
     /// How many threads the numeric libraries of a worker may use: sets `OMP_NUM_THREADS`,
     /// `OPENBLAS_NUM_THREADS`, `MKL_NUM_THREADS`, `NUMEXPR_NUM_THREADS` and
     /// `VECLIB_MAXIMUM_THREADS`, except those that [`env`](Self::env) sets. Default: what the
@@ -278,6 +311,10 @@ impl Pool {
             let message = format!("{lanes} calls on one event loop, expected 1 to {MOST_LANES}");
             return Err(config_error(message));
         }
+        if self.fork_server && !cfg!(target_os = "linux") {
+            let message = "a fork server, which there is on Linux only".to_owned();
+            return Err(config_error(message).with_hint("leave `Pool::fork_server` out"));
+        }
         (schedule.min, schedule.max, schedule.lanes) = (min as u32, max as u32, lanes);
         bound_times(&mut schedule);
         for (name, value) in &env {
@@ -295,6 +332,7 @@ impl Pool {
             env,
             current_dir: current_dir.as_deref().map(folder).transpose()?,
             preload: self.preload,
+            fork_server: self.fork_server,
             memory_limit: self.memory_limit,
             start_limit: self.start_limit.min(FOREVER),
             queue_timeout: self.queue_timeout,

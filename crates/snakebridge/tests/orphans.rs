@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{eventually, kill, quiet};
-use snakebridge::Bridge;
+use snakebridge::{Bridge, BridgeBuilder, Pool};
 
 /// Which host the test program is to be, and a name by which all that it starts is found.
 const HOST: &str = "SNAKEBRIDGE_TEST_HOST";
@@ -39,8 +39,15 @@ fn host() {
             runtime.spawn(py.exec("builtins", "exec", (in_c(),)).no_timeout().into_future());
             runtime.block_on(std::future::pending::<()>());
         }
-        "starting" => {
-            let py = quiet().workers(2).build().unwrap();
+        "importing" => {
+            let folder = std::env::var("TMPDIR").unwrap();
+            let pool = Pool::new().module_path(folder).preload("fixture").fork_server(true);
+            quiet().pool("default", pool).build().unwrap().ready().unwrap();
+        }
+        "forked" => be_busy(&forking().build().unwrap()),
+        "starting" | "starting to fork" => {
+            let builder = if kind == "starting" { quiet().workers(2) } else { forking() };
+            let py = builder.build().unwrap();
             println!("\nbegun");
             py.ready().unwrap();
             loop {
@@ -51,15 +58,22 @@ fn host() {
     }
 }
 
+fn forking() -> BridgeBuilder {
+    let pool = Pool::new().workers(2).preload("xml.dom.minidom").fork_server(true);
+    quiet().pool("default", pool)
+}
+
 const IN_PYTHON: &str = "while True: sum(range(9999))";
 
 /// C code that keeps the interpreter to itself. The worker has settled when it has been there for a
 /// while.
 fn in_c() -> String {
-    let folder = std::env::var("TMPDIR").unwrap();
+    in_c_after(&std::env::temp_dir().join("in-c"))
+}
+
+fn in_c_after(file: &Path) -> String {
     format!(
-        "import itertools, time; time.sleep(0.5); open({:?}, 'w'); sum(itertools.repeat(1))",
-        format!("{folder}/in-c")
+        "import itertools, time; time.sleep(0.5); open({file:?}, 'w'); sum(itertools.repeat(1))"
     )
 }
 
@@ -126,6 +140,23 @@ fn nothing_is_left_of_a_host_whose_bridge_was_made_by_a_thread_that_has_ended() 
     nothing_is_left_of("made by a thread that has ended");
 }
 
+#[test]
+fn nothing_is_left_of_a_host_with_forked_workers() {
+    nothing_is_left_of("forked");
+}
+
+#[test]
+fn nothing_is_left_of_a_host_whose_fork_server_is_in_c_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("in-c");
+    std::fs::write(folder.path().join("fixture.py"), in_c_after(&file)).unwrap();
+    let mark = format!("{}-importing", std::process::id());
+    let host = start("importing", &mark, folder.path());
+    eventually("the fork server is in C code", || file.exists());
+    assert!(left(&mark).len() >= 2, "the host and the fork server");
+    kill_and_look(host, &mark);
+}
+
 #[cfg(feature = "tokio")]
 #[test]
 fn nothing_is_left_of_an_async_host() {
@@ -134,10 +165,19 @@ fn nothing_is_left_of_an_async_host() {
 
 #[test]
 fn nothing_is_left_of_a_host_that_is_killed_at_any_moment() {
+    killed_at_any_moment("starting");
+}
+
+#[test]
+fn nothing_is_left_of_a_host_that_is_killed_at_any_moment_while_it_has_workers_forked() {
+    killed_at_any_moment("starting to fork");
+}
+
+fn killed_at_any_moment(kind: &str) {
     let folder = tempfile::tempdir().unwrap();
     for moment in 0..12_u32 {
-        let mark = format!("{}-at-{moment}", std::process::id());
-        let mut host = start("starting", &mark, folder.path());
+        let mark = format!("{}-{}-at-{moment}", std::process::id(), kind.replace(' ', "-"));
+        let mut host = start(kind, &mark, folder.path());
         let lines = BufReader::new(host.stdout.take().unwrap()).lines();
         assert!(lines.map_while(Result::ok).any(|line| line == "begun"));
         // From before there is a process to when both workers serve.

@@ -97,7 +97,7 @@ class Control:
                 data, descriptors = receive(self._channel, _CHUNK)
             except _socket.timeout:
                 self._channel.settimeout(None)
-                _die_with(host)
+                die_with(host)
                 continue
             except OSError:
                 break
@@ -162,11 +162,35 @@ def receive(channel: _socket.socket, length: int) -> tuple[bytes, list[int]]:
     return data, descriptors
 
 
-def _die_with(host: int) -> None:
+def receive_frame(channel: _socket.socket) -> tuple[int, bytes, list[int]]:
+    """Kind and body of the next frame, and the descriptors that come with it.
+
+    Reads no further, so that descriptors stay with their frame. Ends the process where the host
+    has closed the channel.
+    """
+    data, descriptors = receive(channel, frames.HEADER_LEN)
+    data = _read_on(channel, data, frames.HEADER_LEN)
+    version, kind, _, _, length = frames.HEADER.unpack(data)
+    if version != frames.PROTOCOL_VERSION:
+        raise frames.ProtocolError(f"a frame of another version: {data!r}")
+    return kind, _read_on(channel, b"", length), descriptors
+
+
+def _read_on(channel: _socket.socket, data: bytes, length: int) -> bytes:
+    while len(data) < length:
+        more = channel.recv(length - len(data))
+        if not more:
+            os._exit(EXIT_HOST_GONE)
+        data += more
+    return data
+
+
+def die_with(host: int) -> None:
     """Has the kernel kill this process when the host dies, where it can (Linux).
 
     The end of the control channel is not seen while C code keeps the interpreter to itself. The
-    signal follows the thread that started this process, which lives as long as the bridge.
+    signal follows the thread that started this process, which lives as long as the bridge. Where a
+    fork server has started it, that is the host here.
     """
     if sys.platform != "linux":
         return

@@ -73,6 +73,14 @@ BACKGROUND_ERROR = 105
 BACKGROUND_TAKEN = 106
 LANES = 107
 
+# Kinds on the channel of a fork server.
+FORK_SERVER = 112
+FORK = 113
+FORKED = 114
+REAP = 115
+ENDED = 116
+UNFORKABLE = 117
+
 # What stands ahead of a body: the id of a callback, or which of many answers is meant.
 NUMBER = Struct("<Q")
 

@@ -11,7 +11,7 @@ import sys
 
 from . import frames
 from .codec import PICKLE_PROTOCOL, dumps, loads
-from .control import EXIT_HOST_GONE, Control, receive
+from .control import Control, receive_frame
 from .lane import Lane
 from .sessions import Sessions
 
@@ -29,20 +29,25 @@ EXIT_OK = 0
 def main() -> None:
     """Runs the worker and ends the process."""
     host = os.getppid()
-    channel = _take_control()
-    settings, descriptors = _receive_init(channel)
+    channel = take_control()
+    settings, descriptors = receive_init(channel)
+    settle(settings["module_path"])
+    work(channel, host, settings, descriptors)
+
+
+def work(
+    channel: _socket.socket, host: int, settings: dict[str, Any], descriptors: list[int]
+) -> None:
+    """Runs a worker whose host is this process, and ends the process."""
     control = Control(channel)
     _limit_memory(settings["memory_limit"])
-    sys.path[:0] = settings["module_path"]
-    sys.argv = [""]
-    _settle_streams()
     lanes = (_many if settings["lanes"] else _single)(descriptors, control)
     events = _events(control, lanes.where) if settings["events"] else None
     os.register_at_fork(after_in_child=lambda: _forget(lanes, descriptors, events))
     _thread.start_new_thread(control.watch, (host,))
     for module in settings["preload"]:
         __import__(module)
-    control.send(_hello())
+    control.send(hello())
     try:
         lanes.serve()
     except (frames.ProtocolError, BrokenPipeError):
@@ -67,7 +72,7 @@ def _many(descriptors: list[int], control: Control) -> AsyncLanes:
     return AsyncLanes(descriptors, Sessions(), control)
 
 
-def _take_control() -> _socket.socket:
+def take_control() -> _socket.socket:
     """The control channel comes as standard input; that becomes empty."""
     fd = os.dup(0)
     null = os.open(os.devnull, os.O_RDONLY)
@@ -76,26 +81,22 @@ def _take_control() -> _socket.socket:
     return _socket.socket(fileno=fd)
 
 
-def _receive_init(control: _socket.socket) -> tuple[dict[str, Any], list[int]]:
+def receive_init(control: _socket.socket) -> tuple[dict[str, Any], list[int]]:
     """The settings, and the descriptors of the lanes that come with them."""
-    body, descriptors = _receive_frame(control, frames.INIT)
+    body, descriptors = _with_descriptors(control, frames.INIT)
     settings: dict[str, Any] = loads(body)
     wanted = settings["lanes"] or 2  # A socket each, or two pipes.
     while len(descriptors) < wanted:
-        descriptors += _receive_frame(control, frames.LANES)[1]
+        descriptors += _with_descriptors(control, frames.LANES)[1]
     return settings, descriptors
 
 
-def _receive_frame(control: _socket.socket, expected: int) -> tuple[bytes, list[int]]:
+def _with_descriptors(control: _socket.socket, expected: int) -> tuple[bytes, list[int]]:
     """The body of a frame, and the descriptors that come with it."""
-    data, descriptors = receive(control, frames.HEADER_LEN)
-    if not data:
-        os._exit(EXIT_HOST_GONE)
-    data += _receive(control, frames.HEADER_LEN - len(data))
-    version, kind, _, _, length = frames.HEADER.unpack(data)
-    if version != frames.PROTOCOL_VERSION or kind != expected or not descriptors:
-        raise frames.ProtocolError(f"no settings for this worker: {data!r}, {descriptors!r}")
-    return _receive(control, length), descriptors
+    kind, body, descriptors = receive_frame(control)
+    if kind != expected or not descriptors:
+        raise frames.ProtocolError(f"no settings for this worker: {kind}, {descriptors!r}")
+    return body, descriptors
 
 
 def _limit_memory(limit: int | None) -> None:
@@ -103,16 +104,6 @@ def _limit_memory(limit: int | None) -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-def _receive(control: _socket.socket, length: int) -> bytes:
-    data = b""
-    while len(data) < length:
-        more = control.recv(length - len(data))
-        if not more:
-            os._exit(EXIT_HOST_GONE)
-        data += more
-    return data
 
 
 def _events(control: Control, where: Where) -> Events:
@@ -123,10 +114,11 @@ def _events(control: Control, where: Where) -> Events:
     return events
 
 
-def _hello() -> bytes:
+def hello() -> bytes:
+    """What says that this process is ready, and what it is."""
     version = ".".join(map(str, sys.version_info[:3]))
-    hello = (version, sys.implementation.name, sys.executable, os.getpid(), sys.prefix)
-    return frames.frame(frames.HELLO, dumps(hello, PICKLE_PROTOCOL))
+    parts = (version, sys.implementation.name, sys.executable, os.getpid(), sys.prefix)
+    return frames.frame(frames.HELLO, dumps(parts, PICKLE_PROTOCOL))
 
 
 def _forget(lanes: Lane | AsyncLanes, descriptors: list[int], events: Events | None) -> None:
@@ -138,8 +130,13 @@ def _forget(lanes: Lane | AsyncLanes, descriptors: list[int], events: Events | N
         os.close(fd)
 
 
-def _settle_streams() -> None:
-    """Prints appear line by line, and no character can make printing fail."""
+def settle(module_path: list[str]) -> None:
+    """What code of the user finds: its folders, no arguments, and streams to print to.
+
+    Prints appear line by line, and no character can make printing fail.
+    """
+    sys.path[:0] = module_path
+    sys.argv = [""]
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.reconfigure(  # type: ignore[union-attr]

@@ -12,7 +12,9 @@ use crate::error::{Error, ErrorKind};
 /// How a worker ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Loss {
+    /// Its exit status, or that of its fork server if it was lost with that.
     pub(crate) status: Option<ExitStatus>,
+    pub(crate) with_fork_server: bool,
     /// The last that it wrote to its standard error.
     pub(crate) tail: Tail,
 }
@@ -20,6 +22,14 @@ pub(crate) struct Loss {
 impl Loss {
     /// How the worker ended, after "the worker".
     pub(crate) fn describe(&self) -> String {
+        let how = self.describe_status();
+        match self.with_fork_server {
+            true => format!("was lost with its fork server, which {how}"),
+            false => how,
+        }
+    }
+
+    fn describe_status(&self) -> String {
         use std::os::unix::process::ExitStatusExt as _;
         let Some(status) = self.status else { return "was given up".to_owned() };
         match (status.code(), status.signal()) {

@@ -97,6 +97,8 @@ pub(crate) struct PoolSettings {
     pub(crate) current_dir: Option<PathBuf>,
     /// Modules to import before the worker is ready.
     pub(crate) preload: Vec<String>,
+    /// Whether workers are forked from a process that has imported them.
+    pub(crate) fork_server: bool,
     /// Bytes of address space, where limited.
     pub(crate) memory_limit: Option<u64>,
     /// How long a worker may take to start.

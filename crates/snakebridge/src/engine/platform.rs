@@ -100,6 +100,14 @@ pub(crate) fn process_end(pid: rustix::process::Pid) -> Option<OwnedFd> {
     }
 }
 
+/// Whether there is something to read, or to know, at once.
+pub(crate) fn is_readable(fd: &OwnedFd) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    matches!(poll(&mut [PollFd::new(fd, PollFlags::IN)], Some(&at_once)), Ok(1))
+}
+
 /// How many bytes of memory a process uses, where the system tells.
 pub(crate) fn memory_of(pid: rustix::process::Pid) -> Option<u64> {
     // The second number is the pages that are in memory; see proc_pid_statm(5).

@@ -1,5 +1,6 @@
-//! Starting one worker process.
+//! Starting one worker process, or the process that workers are forked from.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
@@ -13,11 +14,11 @@ use super::{Config, PoolSettings, platform};
 use crate::Value;
 use crate::value::Dict;
 
-/// A process that is on its way to become a worker.
+/// The ends that the host has of a process that is on its way to become a worker.
 #[derive(Debug)]
 pub(crate) struct Spawned {
-    pub(crate) child: Child,
     pub(crate) control: OwnedFd,
+    /// None of a fork server.
     pub(crate) lanes: Vec<Lane>,
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
@@ -32,15 +33,54 @@ pub(crate) fn spawn(
     python: &Path,
     settings: &PoolSettings,
     config: &Config,
-) -> io::Result<Spawned> {
+) -> io::Result<(Child, Spawned)> {
+    let (lanes, ends) = make_lanes(settings)?;
+    let arguments = snakebridge_worker::arguments(&config.package);
+    let (child, spawned) = launch(python, &arguments, settings, |control| {
+        send_init(control, &settings_body(settings, config, true)?, &ends)
+    })?;
+    Ok((child, Spawned { lanes, ..spawned }))
+}
+
+/// Starts a fork server on an interpreter, likewise.
+pub(crate) fn spawn_fork_server(
+    python: &Path,
+    settings: &PoolSettings,
+    config: &Config,
+) -> io::Result<(Child, Spawned)> {
+    let arguments = snakebridge_worker::fork_server_arguments(&config.package);
+    launch(python, &arguments, settings, |control| {
+        send_frame(control, Kind::ForkServer, &settings_body(settings, config, true)?, &[])
+    })
+}
+
+/// What a worker needs that is to be forked; and, for the fork server, its control channel,
+/// standard output and standard error.
+pub(crate) fn before_fork(
+    settings: &PoolSettings,
+    config: &Config,
+) -> io::Result<(Vec<OwnedFd>, Spawned)> {
+    let (lanes, ends) = make_lanes(settings)?;
     let (control, child_control) = platform::socket_pair()?;
-    let (lanes, child_ends) = match settings.asyncio {
-        None => over_pipes()?,
-        Some(count) => over_sockets(count)?,
-    };
+    let (stdout, child_stdout) = platform::pipe()?;
+    let (stderr, child_stderr) = platform::pipe()?;
+    // The fork server has the folders on its path, and has imported the modules.
+    send_init(&control, &settings_body(settings, config, false)?, &ends)?;
+    let theirs = vec![child_control, child_stdout, child_stderr];
+    Ok((theirs, Spawned { control, lanes, stdout, stderr }))
+}
+
+/// Starts an interpreter, and sends it its first frames.
+fn launch(
+    python: &Path,
+    arguments: &[OsString],
+    settings: &PoolSettings,
+    send_first: impl FnOnce(&OwnedFd) -> io::Result<()>,
+) -> io::Result<(Child, Spawned)> {
+    let (control, child_control) = platform::socket_pair()?;
     let mut command = Command::new(python);
     command
-        .args(snakebridge_worker::arguments(&config.package))
+        .args(arguments)
         .stdin(Stdio::from(child_control))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -61,7 +101,7 @@ pub(crate) fn spawn(
         return Err(io::Error::other("the child has no standard output"));
     };
     let (stdout, stderr) = (OwnedFd::from(stdout), OwnedFd::from(stderr));
-    if let Err(error) = send_init(&control, settings, config, &child_ends) {
+    if let Err(error) = send_first(&control) {
         // A child that ended at once says more by its exit than by this; it is seen to have ended.
         if error.raw_os_error() != Some(rustix::io::Errno::PIPE.raw_os_error()) {
             let _ = child.kill();
@@ -69,7 +109,15 @@ pub(crate) fn spawn(
             return Err(error);
         }
     }
-    Ok(Spawned { child, control, lanes, stdout, stderr })
+    Ok((child, Spawned { control, lanes: Vec::new(), stdout, stderr }))
+}
+
+/// The lanes of a worker, and the ends for it.
+fn make_lanes(settings: &PoolSettings) -> io::Result<(Vec<Lane>, Vec<OwnedFd>)> {
+    match settings.asyncio {
+        None => over_pipes(),
+        Some(count) => over_sockets(count),
+    }
 }
 
 /// The one lane of a worker, and the ends for it.
@@ -93,25 +141,25 @@ fn over_sockets(count: u32) -> io::Result<(Vec<Lane>, Vec<OwnedFd>)> {
     (0..count).map(pair).collect()
 }
 
-fn send_init(
-    control: &OwnedFd,
-    settings: &PoolSettings,
-    config: &Config,
-    ends: &[OwnedFd],
-) -> io::Result<()> {
+/// The settings for a worker, which `imports` modules by itself or finds them there.
+fn settings_body(settings: &PoolSettings, config: &Config, imports: bool) -> io::Result<Vec<u8>> {
     let mut encoder = Encoder::default();
     let memory_limit = settings.memory_limit.map_or(Value::None, Value::from);
+    let list = |items: &Vec<String>| Value::from(if imports { items.clone() } else { Vec::new() });
     let settings = Dict::from([
-        ("module_path", Value::from(settings.module_path.clone())),
-        ("preload", Value::from(settings.preload.clone())),
+        ("module_path", list(&settings.module_path)),
+        ("preload", list(&settings.preload)),
         ("memory_limit", memory_limit),
         ("events", Value::from(config.output.wants_events())),
         ("lanes", Value::from(settings.asyncio.unwrap_or(0))),
     ]);
     encoder.value(&settings).map_err(io::Error::other)?;
-    let body = encoder.finish();
+    Ok(encoder.finish())
+}
+
+fn send_init(control: &OwnedFd, body: &[u8], ends: &[OwnedFd]) -> io::Result<()> {
     let mut batches = ends.chunks(platform::MOST_DESCRIPTORS);
-    send_frame(control, Kind::Init, &body, batches.next().unwrap_or_default())?;
+    send_frame(control, Kind::Init, body, batches.next().unwrap_or_default())?;
     batches.try_for_each(|batch| send_frame(control, Kind::Lanes, &[], batch))
 }
 

@@ -23,6 +23,14 @@ pub enum OutputEvent<'a> {
         /// How many log records and warnings were left out.
         count: u64,
     },
+    /// The process that the workers of its pool are forked from has ended, and they with it; see
+    /// [`Pool::fork_server`](crate::Pool::fork_server). The next worker begins a new one.
+    ForkServerLost {
+        /// The worker for which it was started.
+        worker: WorkerId,
+        /// How it has ended: "was killed by signal 9 (SIGKILL)".
+        how: String,
+    },
 }
 
 /// A piece of what a worker printed: as many bytes as came at once, not necessarily whole lines.
@@ -93,7 +101,7 @@ impl OutputEvent<'_> {
             Self::Printed(piece) => piece.worker,
             Self::Log(record) => record.worker,
             Self::Warning(warning) => warning.worker,
-            Self::Dropped { worker, .. } => *worker,
+            Self::Dropped { worker, .. } | Self::ForkServerLost { worker, .. } => *worker,
         }
     }
 
@@ -101,7 +109,7 @@ impl OutputEvent<'_> {
         match self {
             Self::Log(record) => record.session = id,
             Self::Warning(warning) => warning.session = id,
-            Self::Printed(_) | Self::Dropped { .. } => {}
+            Self::Printed(_) | Self::Dropped { .. } | Self::ForkServerLost { .. } => {}
         }
     }
 }

@@ -68,6 +68,7 @@ pub enum Output {
     /// | `snakebridge::stderr` | `INFO` | a line | |
     /// | `snakebridge::log` | that of the record | that of the record | `logger`, `call`, `session`, `exception`, `python.level`, `python.file`, `python.line` |
     /// | `snakebridge::warning` | `WARN` | that of the warning | `category`, `call`, `session`, `python.file`, `python.line` |
+    /// | `snakebridge::worker` | `WARN` | that a fork server was lost | |
     ///
     /// Python's `CRITICAL` becomes `ERROR`, levels below `DEBUG` become `TRACE`, and levels of one's
     /// own the next lower one. Needs the feature `tracing`.

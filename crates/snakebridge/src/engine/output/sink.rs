@@ -60,6 +60,9 @@ impl Sink {
                 OutputEvent::Log(record) => tracing::logged(&record),
                 OutputEvent::Warning(warning) => tracing::warned(&warning),
                 OutputEvent::Dropped { worker, count } => tracing::dropped(worker, count),
+                OutputEvent::ForkServerLost { worker, how } => {
+                    tracing::fork_server_lost(worker, &how);
+                }
                 OutputEvent::Printed(_) => {}
             },
             // Workers tell nothing then.

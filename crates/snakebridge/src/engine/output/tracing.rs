@@ -103,3 +103,11 @@ pub(super) fn dropped(worker: WorkerId, count: u64) {
         "log records and warnings were left out: there were too many"
     );
 }
+
+pub(super) fn fork_server_lost(worker: WorkerId, how: &str) {
+    ::tracing::warn!(
+        target: "snakebridge::worker",
+        worker = worker.0,
+        "the fork server {how}, and its workers with it"
+    );
+}

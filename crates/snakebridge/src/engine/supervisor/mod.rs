@@ -1,7 +1,10 @@
 //! The thread that starts workers, watches them, stops calls and ends workers.
 
 mod background;
+mod fork_server;
+mod forks;
 mod memory;
+mod origin;
 mod outbox;
 mod process;
 mod releases;
@@ -21,6 +24,7 @@ use snakebridge_wire::{Header, Kind};
 use super::loss::Loss;
 use super::output::Pump;
 use super::{Command, Shared, WorkerId, platform};
+use fork_server::ForkServer;
 use process::{Message, Process, Stage};
 pub(crate) use releases::release_frame;
 use starts::EndedStart;
@@ -37,6 +41,7 @@ pub(crate) fn start(
     let supervisor = Supervisor {
         processes: (0..places).map(|_: u32| None).collect(),
         pythons: shared.config.pools.iter().map(|_| None).collect(),
+        fork_servers: shared.config.pools.iter().map(|_| None).collect(),
         shared,
         bell,
         pump,
@@ -59,6 +64,8 @@ struct Supervisor {
     processes: Vec<Option<Process>>,
     /// By pool: the interpreter that was found to work.
     pythons: Vec<Option<PathBuf>>,
+    /// By pool: the process that its workers are forked from, where it wants that.
+    fork_servers: Vec<Option<ForkServer>>,
     stopping: Vec<Stopping>,
     ended_starts: Vec<EndedStart>,
     flush_at: Option<Instant>,
@@ -96,6 +103,8 @@ impl Supervisor {
                 }
             }
             self.wait();
+            // They end before their workers do.
+            self.check_fork_servers();
             self.check_processes();
             self.check_ended_starts();
             self.check_stopping();
@@ -107,9 +116,13 @@ impl Supervisor {
 
     /// Waits until there is something to do.
     fn wait(&self) {
-        let processes = self.processes.iter().flatten();
+        // What one says that is still to be forked is heard when its process is known.
+        let processes = self.processes.iter().flatten().filter(|process| !process.awaits_fork());
+        let servers = self.fork_servers.iter().flatten();
         let controls = processes.clone().map(Process::poll_control);
+        let controls = controls.chain(servers.clone().map(ForkServer::poll_control));
         let ends = processes.filter_map(|process| process.end.as_ref()).map(|end| end.as_fd());
+        let ends = ends.chain(servers.filter_map(ForkServer::end));
         let lanes = self.stopping.iter().map(|stopping| stopping.lane.reply_end().as_fd());
         let mut polled: Vec<PollFd<'_>> = [self.bell.as_fd()]
             .into_iter()
@@ -127,6 +140,8 @@ impl Supervisor {
 
     fn next_timer(&self) -> Option<Instant> {
         let starts = self.processes.iter().flatten().filter_map(Process::start_deadline);
+        let servers = self.fork_servers.iter().flatten().filter_map(ForkServer::due);
+        let starts = starts.chain(servers);
         let own = self.flush_at.into_iter().chain(self.measure_at);
         let own = own.chain(self.stopping.iter().filter_map(|stopping| stopping.interrupt_at));
         let ended = self.ended_starts.iter().map(|ended| ended.until);
@@ -141,6 +156,9 @@ impl Supervisor {
 
     fn check_process(&mut self, place: usize) {
         let Some(process) = &mut self.processes[place] else { return };
+        if process.awaits_fork() {
+            return self.check_fork(place);
+        }
         process.read_control();
         process.outbox.flush(&process.control);
         let Some(process) = self.take_messages(place) else { return };
@@ -170,11 +188,26 @@ impl Supervisor {
 
     /// A process has ended, or will never be ready: takes leave of it.
     fn process_ended(&mut self, place: usize, late: bool) {
+        let Some(process) = &self.processes[place] else { return };
+        if process.origin.is_forked() && !process.awaits_fork() {
+            // It may have ended with its fork server, and be gone for that after this.
+            self.check_fork_server(process.pool);
+        }
         let Some(mut process) = self.processes[place].take() else { return };
         take_last_events(&mut process, &self.pump);
-        let stage = std::mem::replace(&mut process.stage, Stage::Running);
-        let (key, pool, tail) = (process.key, process.pool, process.tail.clone());
-        let loss = Loss { status: process.destroy(), tail };
+        let pool = process.pool;
+        let status = process.destroy(self.fork_server(pool).as_mut());
+        let mut loss = Loss { status, tail: process.tail.clone(), with_fork_server: false };
+        if process.origin.is_forked() && status.is_none() && self.fork_server_has_ended(pool) {
+            loss.status = self.lose_fork_server(pool, late);
+            loss.with_fork_server = true;
+        }
+        self.take_leave(process, loss, late);
+    }
+
+    /// Says everywhere that a process is no more.
+    fn take_leave(&mut self, process: Process, loss: Loss, late: bool) {
+        let Process { key, pool, stage, .. } = process;
         self.stopping.retain(|stopping| stopping.worker != key);
         self.shared.callbacks.worker_ended(key);
         match stage {
@@ -218,8 +251,8 @@ impl Supervisor {
             .iter_mut()
             .filter_map(Option::take)
             .partition(|process| process.start_deadline().is_none());
-        for process in starting {
-            process.destroy();
+        for mut process in starting {
+            process.destroy(self.fork_server(process.pool).as_mut());
         }
         processes.iter_mut().for_each(Process::refuse_callbacks);
         let deadline = Instant::now() + END_LIMIT;
@@ -229,7 +262,7 @@ impl Supervisor {
                 take_last_events(process, &self.pump);
                 process.outbox.flush(&process.control);
                 if ended {
-                    process.take_status();
+                    process.take_status(self.fork_server(process.pool).as_mut());
                 }
                 !ended
             });
@@ -238,8 +271,11 @@ impl Supervisor {
             }
             wait_for_ends(&processes, deadline);
         }
-        for process in processes {
-            process.destroy();
+        for mut process in processes {
+            process.destroy(self.fork_server(process.pool).as_mut());
+        }
+        for server in self.fork_servers.iter_mut().flatten() {
+            server.destroy();
         }
     }
 }

@@ -19,13 +19,13 @@ pub(super) struct Outbox {
 #[derive(Debug)]
 struct Outgoing {
     frame: Vec<u8>,
-    /// Goes with the first byte.
-    descriptor: Option<OwnedFd>,
+    /// Go with the first byte.
+    descriptors: Vec<OwnedFd>,
 }
 
 impl Outbox {
-    pub(super) fn push(&mut self, frame: Vec<u8>, descriptor: Option<OwnedFd>) {
-        self.frames.push_back(Outgoing { frame, descriptor });
+    pub(super) fn push(&mut self, frame: Vec<u8>, descriptors: Vec<OwnedFd>) {
+        self.frames.push_back(Outgoing { frame, descriptors });
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -35,11 +35,11 @@ impl Outbox {
     /// Sends what there is room for.
     pub(super) fn flush(&mut self, control: &OwnedFd) {
         while let Some(first) = self.frames.front_mut() {
-            let descriptors: Vec<_> = first.descriptor.iter().map(|fd| fd.as_fd()).collect();
+            let descriptors: Vec<_> = first.descriptors.iter().map(|fd| fd.as_fd()).collect();
             match platform::send_with(control, &first.frame[self.sent..], &descriptors) {
                 Ok(count) => {
                     self.sent += count;
-                    first.descriptor = None;
+                    first.descriptors.clear();
                     if self.sent == first.frame.len() {
                         self.frames.pop_front();
                         self.sent = 0;
@@ -63,7 +63,7 @@ mod tests {
         let (ours, theirs) = platform::socket_pair().unwrap();
         let mut outbox = Outbox::default();
         for byte in 0..4 {
-            outbox.push(vec![byte; 1 << 20], None);
+            outbox.push(vec![byte; 1 << 20], Vec::new());
         }
         let mut received = Vec::new();
         outbox.flush(&ours);
@@ -83,7 +83,7 @@ mod tests {
         let (ours, theirs) = platform::socket_pair().unwrap();
         drop(theirs);
         let mut outbox = Outbox::default();
-        outbox.push(vec![0; 10], None);
+        outbox.push(vec![0; 10], Vec::new());
         outbox.flush(&ours);
         assert!(outbox.is_empty());
     }

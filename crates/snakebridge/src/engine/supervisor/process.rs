@@ -2,22 +2,22 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
-};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use snakebridge_pool::{PoolId, WorkerKey};
 use snakebridge_wire::{Deframer, Frame, FrameError, Kind, Limits, Tape};
 
-use super::super::WorkerId;
 use super::super::lane::Lane;
 use super::super::output::{
     Approval, Event, LogRecord, OutputEvent, Tail, WarningRecord, parse_dropped,
 };
+use super::super::{WorkerId, platform};
+use super::fork_server::ForkServer;
+use super::origin::{Origin, child_has_ended};
 use super::outbox::Outbox;
 use crate::exchange::Asked;
 use crate::refs::Ref;
@@ -25,7 +25,7 @@ use crate::refs::Ref;
 pub(super) struct Process {
     pub(super) key: WorkerKey,
     pub(super) pool: PoolId,
-    pub(super) child: Child,
+    pub(super) origin: Origin,
     pub(super) control: OwnedFd,
     /// Whether the worker has not closed its end of it.
     pub(super) is_open: bool,
@@ -52,10 +52,18 @@ pub(super) struct Start {
     pub(super) deadline: Instant,
     /// Which of the candidates it runs on.
     pub(super) candidate: usize,
-    /// The version of a Python that is too old.
-    pub(super) refused: Option<String>,
+    pub(super) refused: Option<Refusal>,
     /// Why those before it did not do.
     pub(super) failures: Vec<super::starts::Failure>,
+}
+
+/// Why a process will be no worker, in its own words.
+#[derive(Clone)]
+pub(super) enum Refusal {
+    /// Its Python is of this version.
+    TooOld(String),
+    /// Workers cannot be forked with this module, for this reason.
+    Unforkable(String, String),
 }
 
 /// What a worker says on the control channel.
@@ -95,7 +103,7 @@ impl Process {
 
     /// Sends a frame as soon as there is room for it.
     pub(super) fn send(&mut self, frame: Vec<u8>, descriptor: Option<OwnedFd>) {
-        self.outbox.push(frame, descriptor);
+        self.outbox.push(frame, descriptor.into_iter().collect());
         self.outbox.flush(&self.control);
     }
 
@@ -128,7 +136,7 @@ impl Process {
                 Kind::Refused => {
                     let version = String::from_utf8_lossy(frame.body).into_owned();
                     if let Stage::Starting(start) = &mut self.stage {
-                        start.refused = Some(version);
+                        start.refused = Some(Refusal::TooOld(version));
                     }
                     None
                 }
@@ -142,13 +150,18 @@ impl Process {
         Ok(None)
     }
 
+    /// Whether it is still to be forked.
+    pub(super) fn awaits_fork(&self) -> bool {
+        self.pid().is_none()
+    }
+
     pub(super) fn has_ended(&self) -> bool {
-        let Some(pid) = self.pid() else { return true };
-        // It is not taken note of yet: as long as it is not, its id is nobody else's, and what it has
-        // started can be killed.
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        // An error means that someone else in this program has waited for the process.
-        !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
+        match (&self.origin, &self.end) {
+            (Origin::Child(child), _) => child_has_ended(child),
+            (Origin::Forked { .. }, Some(end)) => platform::is_readable(end),
+            // The system tells only of its channel.
+            (Origin::Forked { .. }, None) => !self.is_open,
+        }
     }
 
     /// Has the main thread's code stop.
@@ -159,22 +172,26 @@ impl Process {
         }
     }
 
-    /// Kills the process and all that it has started, and takes its exit status.
-    pub(super) fn destroy(mut self) -> Option<ExitStatus> {
+    /// Kills the process and all that it has started, and takes its exit status. That of a forked one
+    /// is known to the fork server of its pool.
+    pub(super) fn destroy(&mut self, server: Option<&mut ForkServer>) -> Option<ExitStatus> {
         // One that has ended by itself keeps its own exit status.
         if let Some(pid) = self.pid() {
             let _ = kill_process_group(pid, Signal::KILL);
         }
-        self.take_status()
+        self.take_status(server)
     }
 
     /// The exit status of a process that has ended. Its id may be another's from now on.
-    pub(super) fn take_status(&mut self) -> Option<ExitStatus> {
-        self.child.wait().ok()
+    pub(super) fn take_status(&mut self, server: Option<&mut ForkServer>) -> Option<ExitStatus> {
+        match &mut self.origin {
+            Origin::Child(child) => child.wait().ok(),
+            Origin::Forked { pid, .. } => server?.reap((*pid)?),
+        }
     }
 
     pub(super) fn pid(&self) -> Option<Pid> {
-        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
+        self.origin.pid()
     }
 }
 
@@ -188,7 +205,7 @@ fn event(worker: WorkerId, frame: &Frame<'_>) -> Option<Event> {
 }
 
 /// Reads once, what is there. None if the other end was closed.
-fn receive(control: &OwnedFd, deframer: &mut Deframer) -> Option<usize> {
+pub(super) fn receive(control: &OwnedFd, deframer: &mut Deframer) -> Option<usize> {
     let room = rustix::buffer::spare_capacity(deframer.buffer());
     match rustix::net::recv(control, room, rustix::net::RecvFlags::DONTWAIT) {
         Ok((_, 0)) => None,
@@ -199,7 +216,7 @@ fn receive(control: &OwnedFd, deframer: &mut Deframer) -> Option<usize> {
 }
 
 impl Hello {
-    fn parse(body: &[u8]) -> Option<Self> {
+    pub(super) fn parse(body: &[u8]) -> Option<Self> {
         let tape = Tape::scan(body, Limits::DEFAULT).ok()?;
         let (version, implementation, executable, _pid, _prefix): (_, _, _, u32, String) =
             tape.decode().ok()?;
@@ -215,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_read_in_pieces() {
-        let (ours, theirs) = crate::engine::platform::socket_pair().unwrap();
+        let (ours, theirs) = platform::socket_pair().unwrap();
         let frame = Header { kind: Kind::Value, flags: 0, session: 0, len: 0 }.to_bytes();
         let flood = frame.repeat(4000);
         let sent = rustix::io::write(&theirs, &flood).unwrap();

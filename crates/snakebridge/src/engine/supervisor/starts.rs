@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use snakebridge_pool::{PoolId, WorkerKey};
@@ -13,8 +14,9 @@ use super::super::loss::{LastWords, Loss};
 use super::super::output::{Approval, Source, TAIL_LIMIT, Tail};
 use super::super::{PythonInfo, WorkerId, platform, spawn};
 use super::Supervisor;
+use super::origin::Origin;
 use super::outbox::Outbox;
-use super::process::{CONTROL_LIMITS, Hello, Process, Stage, Start};
+use super::process::{CONTROL_LIMITS, Hello, Process, Refusal, Stage, Start};
 use crate::error::{Error, ErrorKind};
 
 /// Why a candidate did not do.
@@ -50,18 +52,25 @@ impl Supervisor {
         candidate: usize,
         mut failures: Vec<Failure>,
     ) {
-        let config = &self.shared.config;
-        let settings = config.pool(pool);
-        let known = self.pythons[usize::from(pool.0)].as_deref();
+        let shared = Arc::clone(&self.shared);
+        let settings = shared.config.pool(pool);
+        let known = self.pythons[usize::from(pool.0)].clone();
         for place in candidate.. {
             let found = settings.candidates.get(place).map(|found| found.path.as_path());
-            let python = match (known, place, found) {
+            let python = match (known.as_deref(), place, found) {
                 (Some(known), 0, _) => known,
                 (None, _, Some(found)) => found,
                 _ => break,
             };
-            match spawn::spawn(python, settings, config) {
-                Ok(spawned) => return self.watch(key, pool, spawned, place, failures),
+            let started = match settings.fork_server {
+                true => self.fork(python, key, pool, place),
+                false => spawn::spawn(python, settings, &shared.config)
+                    .map(|(child, spawned)| (Origin::Child(child), spawned, place)),
+            };
+            match started {
+                Ok((origin, spawned, place)) => {
+                    return self.watch(key, pool, origin, spawned, place, failures);
+                }
                 Err(error) => failures.push(Failure {
                     python: self.name_of(pool, place),
                     reason: cannot_run(&error),
@@ -78,6 +87,7 @@ impl Supervisor {
         &mut self,
         key: WorkerKey,
         pool: PoolId,
+        origin: Origin,
         spawned: spawn::Spawned,
         candidate: usize,
         failures: Vec<Failure>,
@@ -97,7 +107,7 @@ impl Supervisor {
         let mut process = Process {
             key,
             pool,
-            child: spawned.child,
+            origin,
             control: spawned.control,
             is_open: true,
             end: None,
@@ -130,8 +140,8 @@ impl Supervisor {
                 Some(())
             }
             Some(reason) => {
-                if let Some(process) = self.processes[place].take() {
-                    process.destroy();
+                if let Some(mut process) = self.processes[place].take() {
+                    process.destroy(self.fork_server(pool).as_mut());
                 }
                 let kind = ErrorKind::Incompatible;
                 self.start_failed(key, pool, *start, reason, kind, String::new());
@@ -163,7 +173,12 @@ impl Supervisor {
             let EndedStart { key, pool, start, loss, late, .. } = ended;
             let said = loss.tail.text();
             let (reason, kind) = match &start.refused {
-                Some(version) => (too_old(version), ErrorKind::Incompatible),
+                Some(Refusal::Unforkable(module, reason)) => {
+                    // Another Python would do the same.
+                    self.shared.placement.failed(key, unforkable(module, reason));
+                    continue;
+                }
+                Some(Refusal::TooOld(version)) => (too_old(version), ErrorKind::Incompatible),
                 None if late => {
                     let limit = self.shared.config.pool(pool).start_limit;
                     (format!("did not start within {limit:?}"), ErrorKind::Spawn)
@@ -181,7 +196,7 @@ impl Supervisor {
     }
 
     /// A start has not worked: goes on with the next candidate.
-    fn start_failed(
+    pub(super) fn start_failed(
         &mut self,
         key: WorkerKey,
         pool: PoolId,
@@ -196,7 +211,12 @@ impl Supervisor {
     }
 
     /// The interpreter to use from now on: what a shim of pyenv led to, else what was run.
-    fn found_python(&self, pool: PoolId, candidate: usize, hello: &Hello) -> Option<PathBuf> {
+    pub(super) fn found_python(
+        &self,
+        pool: PoolId,
+        candidate: usize,
+        hello: &Hello,
+    ) -> Option<PathBuf> {
         let path = &self.shared.config.pool(pool).candidates.get(candidate)?.path;
         let is_shim = path.parent().is_some_and(|folder| folder.ends_with("shims"));
         let executable = PathBuf::from(&hello.executable);
@@ -250,7 +270,7 @@ impl Supervisor {
 }
 
 /// Why a worker that could be started must not be used.
-fn unfit(hello: &Hello, wanted: Option<&Wanted>) -> Option<String> {
+pub(super) fn unfit(hello: &Hello, wanted: Option<&Wanted>) -> Option<String> {
     let version: Version = hello.version.parse().ok()?;
     match wanted {
         Some(Wanted::Version(wanted)) if !wanted.covers(&version) => {
@@ -258,6 +278,14 @@ fn unfit(hello: &Hello, wanted: Option<&Wanted>) -> Option<String> {
         }
         _ => None,
     }
+}
+
+fn unforkable(module: &str, reason: &str) -> Error {
+    let message = format!("`{module}`, which the fork server was to preload, {reason}");
+    Error::new(ErrorKind::Config, message).with_hint(
+        "do not preload it, or have it do that when it is first called; numeric libraries start no \
+         threads with `Pool::threads(1)`; or leave `Pool::fork_server` out",
+    )
 }
 
 fn too_old(version: &str) -> String {
