@@ -21,6 +21,7 @@ mod callbacks;
 mod calls;
 mod cores;
 mod floors;
+mod forks;
 mod memory;
 mod pipelines;
 mod records;
@@ -86,6 +87,8 @@ enum Group {
     Records,
     /// From nothing to a first result
     Start,
+    /// One more worker, forked and not
+    Forks,
     /// An idle worker
     Memory,
     /// Eight threads, two workers
@@ -179,6 +182,7 @@ fn measure(options: &Options) -> Result<Report> {
         (Group::Streams, streams::run),
         (Group::Records, records::run),
         (Group::Start, start::run),
+        (Group::Forks, forks::run),
         (Group::Memory, memory::run),
         (Group::Threads, threads::run),
         (Group::Scale, scale::run),
