@@ -111,10 +111,12 @@ impl RawCall {
         let is_known = kept.as_ref().is_some_and(|kept| kept.found.is_some());
         let begun = match is_known || exchange::is_nested(self, &plan)? {
             true => None,
-            false => {
-                let begun = exchange::begin::<W>(self, &plan).await;
-                Some(begun.map_err(|error| self.explain(error))?)
-            }
+            false => match exchange::begin::<W>(self, &plan).await {
+                Ok(begun) => Some(begun),
+                // The worker had ended already: another one will do where the result is waited for.
+                Err(error) if self.tries_again(&plan) && is_loss(&error) => None,
+                Err(error) => return Err(self.explain(error)),
+            },
         };
         Ok(Begun { plan, kept, answer: begun })
     }
@@ -163,17 +165,14 @@ impl RawCall {
 
     /// Makes the call, which may have been begun; again if its worker was lost and that does no harm.
     async fn run<W: Wait>(&mut self, plan: &Plan, mut begun: Option<Answer>) -> Result<Answer> {
-        let mut left = match self.is_idempotent() && plan.pinned.is_none() {
-            true => TRIES_AGAIN,
-            false => 0,
-        };
+        let mut left = if self.tries_again(plan) { TRIES_AGAIN } else { 0 };
         loop {
             let outcome = match begun.take() {
                 Some(begun) => begun.finish::<W>().await,
                 None => exchange::run::<W>(self, plan).await,
             };
             match outcome {
-                Err(error) if error.kind() == ErrorKind::WorkerLost && left > 0 => left -= 1,
+                Err(error) if is_loss(&error) && left > 0 => left -= 1,
                 outcome => return outcome,
             }
         }
@@ -193,6 +192,11 @@ impl RawCall {
         let key = self.frame.as_slice().into();
         self.write_header(plan.session.number);
         Some(results.look_up(key, Instant::now()))
+    }
+
+    /// Whether the call is made again when its worker is lost.
+    fn tries_again(&self, plan: &Plan) -> bool {
+        self.is_idempotent() && plan.pinned.is_none()
     }
 
     fn is_idempotent(&self) -> bool {
@@ -256,4 +260,8 @@ async fn read<R: DeserializeOwned + 'static, W: Wait>(answer: &mut Answer) -> Re
         }
     }
     answer.decode::<R, W>().await
+}
+
+fn is_loss(error: &Error) -> bool {
+    error.kind() == ErrorKind::WorkerLost
 }
