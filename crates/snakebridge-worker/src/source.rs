@@ -27,8 +27,10 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "lane.py",
     "main.py",
     "markers.py",
+    "news.py",
     "operations.py",
     "pipelines.py",
+    "regions.py",
     "sessions.py",
     "streams.py",
 ];

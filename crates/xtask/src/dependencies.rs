@@ -7,8 +7,12 @@ use crate::{Problems, Result};
 const EDGES: &[(&str, &[&str])] = &[
     ("snakebridge-wire", &[]),
     ("snakebridge-pool", &[]),
+    ("snakebridge-shm", &[]),
     ("snakebridge-worker", &[]),
-    ("snakebridge", &["snakebridge-wire", "snakebridge-pool", "snakebridge-worker"]),
+    (
+        "snakebridge",
+        &["snakebridge-wire", "snakebridge-pool", "snakebridge-shm", "snakebridge-worker"],
+    ),
     ("snakebridge-cli", &["snakebridge"]),
     (
         "snakebridge-testkit",
@@ -32,7 +36,13 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
     (
         "rustix",
         "pipes, poll, sockets, signals, locks and the user's id, without unsafe code of our own",
-        &["snakebridge", "snakebridge-worker", "snakebridge-testkit", "snakebridge-bench"],
+        &[
+            "snakebridge",
+            "snakebridge-shm",
+            "snakebridge-worker",
+            "snakebridge-testkit",
+            "snakebridge-bench",
+        ],
     ),
     ("bytemuck", "items of arrays as bytes, without unsafe code of our own", &["snakebridge"]),
     ("ndarray", "its arrays, behind a feature", &["snakebridge", "snakebridge-testkit"]),
@@ -93,6 +103,7 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
 const TREE: &[(&str, &str)] = &[
     ("snakebridge-wire", "ours: frames and values"),
     ("snakebridge-pool", "ours: the scheduler"),
+    ("snakebridge-shm", "ours: shared memory"),
     ("snakebridge-worker", "ours: the Python side"),
     ("serde", "typed arguments and results"),
     ("serde_core", "serde's traits, without its macros"),

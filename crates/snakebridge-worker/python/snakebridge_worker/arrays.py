@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     # numpy's name of the type of its items, how many of them in each dimension, and the items.
-    Parts = tuple[str, tuple[int, ...], bytes]
+    Parts = tuple[str, tuple[int, ...], "bytes | tuple[int, int]"]
+
+# From this size on shared memory is worth its while.
+_LARGE = 1 << 16
 
 # What numpy calls the types that `memoryview` knows too.
 _FORMATS = {
@@ -33,13 +36,27 @@ _DTYPES = {format_: dtype for dtype, format_ in _FORMATS.items()}
 _DTYPES.update(l="<i8", L="<u8")
 
 
-def build(dtype: str, shape: tuple[int, ...], data: bytes) -> Any:
-    """The array that the host has sent. Nobody can write to it."""
+def build(dtype: str, shape: tuple[int, ...], data: bytes | tuple[int, int]) -> Any:
+    """The array that the host has sent. Nobody can write to it.
+
+    Its items are in the bytes, or at the start of a segment of shared memory.
+    """
     try:
         numpy = sys.modules.get("numpy") or __import__("numpy")
     except ModuleNotFoundError:
-        return _view(dtype, shape, data)
-    return numpy.ndarray(shape, dtype, data)
+        numpy = None
+    if type(data) is bytes:
+        return _view(dtype, shape, data) if numpy is None else numpy.ndarray(shape, dtype, data)
+    from . import regions
+
+    segment, count = data
+    mapped = regions.find(segment)  # type: ignore[arg-type]
+    if numpy is None:
+        return _view(dtype, shape, mapped[:count])  # type: ignore[misc]
+    array = numpy.ndarray(shape, dtype, mapped)
+    # Whatever is made of it without a copy holds it: numpy goes no further than to this one.
+    regions.note(segment, array)  # type: ignore[arg-type]
+    return array
 
 
 def _view(dtype: str, shape: tuple[int, ...], data: bytes) -> Any:
@@ -75,10 +92,29 @@ def look_at(obj: Any) -> Any:
     return None if array.dtype.hasobject else array
 
 
-def take_apart(obj: Any) -> Parts | None:
-    """An array as its parts, its items in C order; `None` if it cannot be sent."""
+def take_apart(obj: Any, taken: list[int]) -> Parts | None:
+    """An array as its parts, its items in C order; `None` if it cannot be sent.
+
+    Notes the segment of shared memory that was taken for it, if one was.
+    """
     array = look_at(obj)
     if array is None:
         return None
-    dtype = _DTYPES[array.format] if type(array) is memoryview else array.dtype.str
-    return dtype, array.shape, array.tobytes()
+    if type(array) is memoryview:
+        return _DTYPES[array.format], array.shape, array.tobytes()
+    return array.dtype.str, array.shape, _shared(array, taken) or array.tobytes()
+
+
+def _shared(array: Any, taken: list[int]) -> tuple[int, int] | None:
+    """The array in shared memory, if it is large enough for that."""
+    if array.nbytes < _LARGE:
+        return None
+    from . import regions
+
+    found = regions.take(array.nbytes)
+    if found is None:
+        return None
+    segment, mapped = found
+    taken.append(segment)
+    sys.modules["numpy"].ndarray(array.shape, array.dtype, mapped)[...] = array
+    return segment, array.nbytes

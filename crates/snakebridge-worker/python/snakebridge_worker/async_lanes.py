@@ -13,7 +13,7 @@ import asyncio
 import contextvars
 import os
 
-from . import coroutines, frames, streams
+from . import coroutines, frames, news, streams
 from .lane import LARGE, Lane
 from .operations import OPERATIONS, describe
 
@@ -82,6 +82,7 @@ class AsyncLane(Lane):
         os.set_blocking(socket, False)
         self.loop = loop
         self.closed = closed
+        self.arrived: list[int] = []
         # What has come of a request, and what is left of a reply.
         self.received = bytearray()
         self.unsent = bytearray()
@@ -133,6 +134,7 @@ class AsyncLane(Lane):
             self.other(version, kind, flags, session, body)
             return
         self.last = None
+        news.arrived = self.arrived
         try:
             parts = self.load(flags, session, body)
         except BaseException as error:

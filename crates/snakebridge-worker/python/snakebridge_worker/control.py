@@ -45,8 +45,9 @@ class Control:
         self._next_number = count(1).__next__
         # Those who wait for an answer, by the number of what they asked.
         self._waiting: dict[int, _Waiting] = {}
-        # What has come of a frame that is not whole yet.
+        # What has come of a frame that is not whole yet, and the descriptors of such.
         self._received = bytearray()
+        self._descriptors: list[int] = []
 
     def send(self, frame: bytes) -> None:
         """Sends a whole frame, however long the host takes."""
@@ -103,10 +104,7 @@ class Control:
                 break
             if not data:
                 break
-            # Nothing but the wish for stacks comes with a descriptor.
-            for fd in descriptors:
-                faulthandler.dump_traceback(fd, all_threads=True)
-                os.close(fd)
+            self._descriptors += descriptors
             self.take(data)
         os._exit(EXIT_HOST_GONE)
 
@@ -123,6 +121,26 @@ class Control:
             del received[:end]
             if kind in (frames.BACKGROUND_VALUE, frames.BACKGROUND_ERROR):
                 self._answered(kind, flags, session, body)
+            elif kind == frames.DUMP_STACKS:
+                descriptor = self._descriptors.pop(0)
+                faulthandler.dump_traceback(descriptor, all_threads=True)
+                os.close(descriptor)
+            elif frames.SEGMENT <= kind <= frames.SEGMENT_FORGOTTEN:
+                self._segment(kind, body)
+
+    def _segment(self, kind: int, body: bytes) -> None:
+        """Takes note of what the host says of shared memory."""
+        from . import regions
+
+        if kind == frames.SEGMENT:
+            segment, size, is_for_results = frames.SEGMENT_PARTS.unpack(body)
+            if not size:
+                return regions.refused()
+            descriptor = self._descriptors.pop(0)
+            return regions.add(segment, size, descriptor, is_for_results=bool(is_for_results))
+        (segment,) = frames.NUMBER.unpack(body)
+        (regions.freed if kind == frames.SEGMENT_FREED else regions.forgotten)(segment)
+        return None
 
     def _answered(self, kind: int, flags: int, session: int, body: bytes) -> None:
         (number,) = frames.NUMBER.unpack_from(body)

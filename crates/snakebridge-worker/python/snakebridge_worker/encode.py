@@ -38,6 +38,8 @@ class ResultPickler(Pickler):
     made: list[int]
     # Whether arrays are values.
     arrays: bool
+    # Segments of shared memory for arrays of the result that is being written.
+    taken: list[int]
 
     def reducer_override(self, obj: Any) -> Any:
         """Called by the C code for all but plain builtins."""
@@ -91,8 +93,11 @@ class Encoder:
         except BaseException:
             chunks.clear()
             pickler.clear_memo()
+            self._give_back()
             raise
         chunks.clear()
+        if pickler.taken:
+            pickler.taken = []  # They are the host's with the reply.
         if len(encoded) < _LARGE:
             pickler.clear_memo()
         else:
@@ -102,6 +107,15 @@ class Encoder:
             self._pickler.arrays = pickler.arrays
         return encoded
 
+    def _give_back(self) -> None:
+        """Frees segments for arrays that will not be sent."""
+        taken, self._pickler.taken = self._pickler.taken, []
+        if taken:
+            from . import regions
+
+            for segment in taken:
+                regions.freed(segment)
+
     def _new_pickler(self) -> ResultPickler:
         # One pickler serves many results: making one costs more than a small result does.
         pickler = ResultPickler(_Sink(self._chunks), PICKLE_PROTOCOL)
@@ -110,6 +124,7 @@ class Encoder:
         # Refs made for the last result, in case it has to be encoded again.
         pickler.made = []
         pickler.arrays = False
+        pickler.taken = []
         return pickler
 
     def careful(self, session: int, obj: Any) -> bytes:
@@ -185,7 +200,7 @@ def _array(pickler: ResultPickler, obj: Any) -> Reduced:
     if pickler is not _PROBE and pickler.arrays:
         from . import arrays
 
-        parts = arrays.take_apart(obj)
+        parts = arrays.take_apart(obj, pickler.taken)
         if parts is not None:
             return markers.array, parts
     return _keep(pickler, obj)

@@ -56,6 +56,8 @@ ERROR = 66
 FAULT = 67
 CALLBACK = 68
 CALLBACKS_DROPPED = 69
+REGIONS_KEPT = 70
+REGIONS_GONE = 71
 
 # The id of the first result of a pipeline, where a later request of it names it like a ref.
 FIRST_RESULT = 1 << 60
@@ -72,6 +74,10 @@ BACKGROUND_VALUE = 104
 BACKGROUND_ERROR = 105
 BACKGROUND_TAKEN = 106
 LANES = 107
+SEGMENT = 118
+WANT_SEGMENT = 119
+SEGMENT_FREED = 120
+SEGMENT_FORGOTTEN = 121
 
 # Kinds on the channel of a fork server.
 FORK_SERVER = 112
@@ -83,6 +89,9 @@ UNFORKABLE = 117
 
 # What stands ahead of a body: the id of a callback, or which of many answers is meant.
 NUMBER = Struct("<Q")
+
+# A segment: its id, its size, and whether it is for results; size 0 where there is none.
+SEGMENT_PARTS = Struct("<QQB")
 
 # Codes of faults.
 FAULT_REF_NOT_FOUND = 1

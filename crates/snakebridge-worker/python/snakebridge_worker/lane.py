@@ -14,7 +14,7 @@ import os
 import sys
 from io import BytesIO
 
-from . import callbacks, errors, frames, pipelines
+from . import callbacks, errors, frames, news, pipelines
 from .codec import PICKLE_PROTOCOL, Unpickler, dumps, loads
 from .contexts import Contexts
 from .encode import Encoder, Kept
@@ -97,6 +97,8 @@ class Lane:
         # The last result that was sent as a value, in case the host cannot read it.
         self.last: Any = None
         self.last_session = 0
+        # Arrays in shared memory that have come with the request.
+        self.arrived = news.arrived
         # What was read after the answer to a callback.
         self.unread = b""
         self.callbacks = callbacks.Callbacks(self.call_back)
@@ -125,6 +127,7 @@ class Lane:
         operations = self.operations
         special = frames.BY_REF | frames.NO_RESULT
         value_heads = VALUE_HEADS
+        arrived, gone = self.arrived, news.gone
         data = b""
         body: Any
         reply: Any
@@ -196,7 +199,7 @@ class Lane:
                 self.send_result(session, flags, result)
                 continue
             size = len(reply)
-            if size < 256 and not self.callbacks.dropped:
+            if size < 256 and not self.callbacks.dropped and not arrived and not gone:
                 write(writer, value_heads[size] + reply)
             else:
                 self.send(frames.VALUE, reply)
@@ -411,12 +414,17 @@ class Lane:
         except Exception:
             return self.encoder.careful(session, arguments)
 
-    def dropped(self) -> bytes:
-        """What tells the host which callbacks are not needed any more, ahead of a reply."""
-        if not self.callbacks.dropped:
-            return b""
-        dropped = self.callbacks.take_dropped()
-        return frames.frame(frames.CALLBACKS_DROPPED, dumps(dropped, PICKLE_PROTOCOL))
+    def news(self) -> bytes:
+        """What the host has to know ahead of a reply: what is needed here, and what is not."""
+        told = b""
+        if self.arrived or news.gone:
+            from . import regions
+
+            told = regions.tell(self.arrived)
+        if self.callbacks.dropped:
+            dropped = dumps(self.callbacks.take_dropped(), PICKLE_PROTOCOL)
+            told += frames.frame(frames.CALLBACKS_DROPPED, dropped)
+        return told
 
     def refuse(self, error: BaseException) -> None:
         """Says why the arguments could not be loaded."""
@@ -432,7 +440,7 @@ class Lane:
 
     def send(self, kind: int, body: bytes, number: int = 0) -> None:
         """Writes a whole reply, however large, after what the host has to know before it."""
-        head = self.dropped() + frames.header(kind, len(body), number)
+        head = self.news() + frames.header(kind, len(body), number)
         if len(body) < LARGE:
             self.write_all(head + body)
         else:

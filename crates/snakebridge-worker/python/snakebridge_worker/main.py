@@ -9,7 +9,7 @@ import faulthandler
 import os
 import sys
 
-from . import frames
+from . import frames, news
 from .codec import PICKLE_PROTOCOL, dumps, loads
 from .control import Control, receive_frame
 from .lane import Lane
@@ -39,7 +39,7 @@ def work(
     channel: _socket.socket, host: int, settings: dict[str, Any], descriptors: list[int]
 ) -> None:
     """Runs a worker whose host is this process, and ends the process."""
-    control = Control(channel)
+    control = news.control = Control(channel)
     _limit_memory(settings["memory_limit"])
     lanes = (_many if settings["lanes"] else _single)(descriptors, control)
     events = _events(control, lanes.where) if settings["events"] else None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def array(dtype: str, shape: tuple[int, ...], data: bytes) -> Any:
+def array(dtype: str, shape: tuple[int, ...], data: bytes | tuple[int, int]) -> Any:
     """An array that cannot be written to: of numpy, or where that is missing a `memoryview`."""
     from . import arrays
 

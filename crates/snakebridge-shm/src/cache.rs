@@ -1,0 +1,88 @@
+//! Segments that nobody uses at the moment.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::segment::{Segment, size_for};
+
+/// Keeps segments for the next use, up to a number of bytes.
+#[derive(Debug)]
+pub struct Cache {
+    most_bytes: usize,
+    /// Those that came last at the end: their pages are the warmest.
+    free: Mutex<VecDeque<Segment>>,
+}
+
+impl Cache {
+    /// A cache that keeps so many bytes at most.
+    #[must_use]
+    pub const fn new(most_bytes: usize) -> Self {
+        Self { most_bytes, free: Mutex::new(VecDeque::new()) }
+    }
+
+    /// A segment of at least so many bytes, with whatever was in it before.
+    ///
+    /// # Errors
+    /// There is none, and a new one cannot be made.
+    pub fn take(&self, least: usize) -> io::Result<Segment> {
+        let size = size_for(least).ok_or(io::ErrorKind::OutOfMemory)?;
+        let mut free = self.lock();
+        if let Some(place) = free.iter().rposition(|segment| segment.len() == size)
+            && let Some(segment) = free.remove(place)
+        {
+            return Ok(segment);
+        }
+        drop(free);
+        Segment::new(size)
+    }
+
+    /// Keeps a segment. Gives the ids of those that had to go for it, or its own.
+    pub fn put(&self, segment: Segment) -> Vec<u64> {
+        let mut gone = Vec::new();
+        let mut free = self.lock();
+        let mut bytes: usize = free.iter().map(Segment::len).sum::<usize>() + segment.len();
+        free.push_back(segment);
+        while bytes > self.most_bytes
+            && let Some(oldest) = free.pop_front()
+        {
+            bytes -= oldest.len();
+            gone.push(oldest);
+        }
+        drop(free); // Giving large memory back takes a while.
+        gone.iter().map(Segment::id).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Segment>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::SMALLEST;
+
+    #[test]
+    fn a_segment_is_used_again() {
+        let cache = Cache::new(1 << 20);
+        let first = cache.take(SMALLEST).unwrap();
+        let id = first.id();
+        assert_eq!(cache.put(first), []);
+        assert_ne!(cache.take(2 * SMALLEST).unwrap().id(), id, "it is too small");
+        assert_eq!(cache.take(1).unwrap().id(), id);
+        assert_ne!(cache.take(1).unwrap().id(), id, "it is in use");
+    }
+
+    #[test]
+    fn the_oldest_go_first_and_what_is_too_large_at_once() {
+        let cache = Cache::new(3 * SMALLEST);
+        let segments: Vec<Segment> = (0..4).map(|_| cache.take(1).unwrap()).collect();
+        let ids: Vec<u64> = segments.iter().map(Segment::id).collect();
+        let gone: Vec<u64> = segments.into_iter().flat_map(|segment| cache.put(segment)).collect();
+        assert_eq!(gone, [ids[0]]);
+        let large = cache.take(8 * SMALLEST).unwrap();
+        let id = large.id();
+        assert_eq!(cache.put(large), [ids[1], ids[2], ids[3], id]);
+    }
+}

@@ -1,0 +1,149 @@
+//! One piece of shared memory. All unsafe code of this crate is here.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of the smallest segment.
+pub const SMALLEST: usize = 1 << 16;
+
+/// Memory that another process can map.
+#[derive(Debug)]
+pub struct Segment {
+    id: u64,
+    descriptor: OwnedFd,
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the mapping belongs to this value alone, and is the same for all threads.
+unsafe impl Send for Segment {}
+// SAFETY: through a shared reference its bytes can only be read.
+unsafe impl Sync for Segment {}
+
+impl Segment {
+    /// A new segment of at least so many bytes: the next power of two. They are zero.
+    ///
+    /// # Errors
+    /// The system refuses, or has no such memory.
+    pub fn new(least: usize) -> io::Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let len = size_for(least).ok_or(io::ErrorKind::OutOfMemory)?;
+        let descriptor = open()?;
+        rustix::fs::ftruncate(&descriptor, len as u64)?;
+        let start = map(&descriptor, len)?;
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { id, descriptor, start, len })
+    }
+
+    /// A number that no other segment of this process has, or had.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Bytes of the whole.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Never: there are no segments without bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Copies bytes to its start.
+    ///
+    /// # Panics
+    /// If there are more than it has.
+    pub fn write(&mut self, data: &[u8]) {
+        assert!(data.len() <= self.len, "{} bytes into a segment of {}", data.len(), self.len);
+        // SAFETY: so many bytes are mapped from `start` on, and `&mut self` says that nobody here reads them.
+        // `data` is no part of them: a reference to those would be a borrow of `self`.
+        unsafe { self.start.as_ptr().copy_from_nonoverlapping(data.as_ptr(), data.len()) };
+    }
+
+    /// All of its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: so many bytes are mapped from `start` on, as long as `self` lives, and are written to by
+        // nobody here while it is shared. The other process keeps to the agreement of the crate.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl AsFd for Segment {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        // SAFETY: it is what `map` has mapped, and no reference to it outlives `self`. That it may fail
+        // changes nothing: the mapping would stay.
+        let _ = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.len) };
+    }
+}
+
+/// The size of a segment for so many bytes.
+pub(crate) fn size_for(least: usize) -> Option<usize> {
+    let size = least.max(SMALLEST).checked_next_power_of_two()?;
+    (size <= isize::MAX as usize).then_some(size)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn open() -> io::Result<OwnedFd> {
+    Ok(rustix::fs::memfd_create("snakebridge", rustix::fs::MemfdFlags::CLOEXEC)?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+fn open() -> io::Result<OwnedFd> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+fn map(descriptor: &OwnedFd, len: usize) -> io::Result<NonNull<u8>> {
+    use rustix::mm::{MapFlags, ProtFlags, mmap};
+    let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+    // SAFETY: without an address of our own the kernel chooses one where nothing is.
+    let start = unsafe { mmap(std::ptr::null_mut(), len, access, flags, descriptor, 0) }?;
+    NonNull::new(start.cast()).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_can_be_read_by_whoever_maps_it() {
+        let mut segment = Segment::new(100_000).unwrap();
+        assert_eq!((segment.len(), segment.is_empty()), (1 << 17, false));
+        assert!(segment.bytes().iter().all(|byte| *byte == 0));
+        segment.write(b"hello");
+        assert_eq!(&segment.bytes()[..6], b"hello\0");
+        let other = map(&segment.descriptor, segment.len()).unwrap();
+        let other = Segment {
+            id: 0,
+            descriptor: segment.descriptor.try_clone().unwrap(),
+            start: other,
+            len: segment.len(),
+        };
+        assert_eq!(&other.bytes()[..5], b"hello");
+    }
+
+    #[test]
+    fn sizes_are_powers_of_two() {
+        let sizes = [0, 1, SMALLEST, SMALLEST + 1, usize::MAX].map(size_for);
+        let larger = Some(2 * SMALLEST);
+        assert_eq!(sizes, [Some(SMALLEST), Some(SMALLEST), Some(SMALLEST), larger, None]);
+    }
+
+    #[test]
+    #[should_panic(expected = "bytes into a segment of")]
+    fn more_than_there_is_room_for_is_refused() {
+        Segment::new(1).unwrap().write(&vec![0; SMALLEST + 1]);
+    }
+}

@@ -1,0 +1,128 @@
+"""Segments of shared memory: those of the host, with its arrays, and those for arrays of results.
+
+The host makes all of them. It sends arrays in segments that can only be read here, and has them
+back with the reply, unless something still holds the array: then it is told when that is gone. For
+results it lends segments, which are its own again with the reply, until it frees them.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import weakref
+from threading import Condition
+
+from . import frames, news
+from .codec import PICKLE_PROTOCOL, dumps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# From this size on an array is sent in shared memory; also the smallest segment.
+SMALLEST = 1 << 16
+# How long to wait for the host. It answers at once, unless it is stopped.
+_LIMIT = 10.0
+
+_maps: dict[int, mmap.mmap] = {}
+# Segments for results, by their size.
+_free: dict[int, list[int]] = {}
+# How often the host had none.
+_refusals = [0]
+# Whatever of these has changed.
+_changed = Condition()
+
+# Arrays of the host that are there, by their segments.
+_arrays: dict[int, weakref.ref[Any]] = {}
+# Segments that the host was told to leave alone.
+_kept: set[int] = set()
+
+
+def add(segment: int, size: int, descriptor: int, *, is_for_results: bool) -> None:
+    """The host has sent a segment."""
+    access = mmap.PROT_READ | mmap.PROT_WRITE if is_for_results else mmap.PROT_READ
+    try:
+        mapped = mmap.mmap(descriptor, size, prot=access)
+    finally:
+        os.close(descriptor)
+    with _changed:
+        _maps[segment] = mapped
+        if is_for_results:
+            _free.setdefault(size, []).append(segment)
+        _changed.notify_all()
+
+
+def refused() -> None:
+    """The host has no segment for results."""
+    with _changed:
+        _refusals[0] += 1
+        _changed.notify_all()
+
+
+def freed(segment: int) -> None:
+    """A segment can be used for another result."""
+    with _changed:
+        _free.setdefault(len(_maps[segment]), []).append(segment)
+
+
+def forgotten(segment: int) -> None:
+    """The host has given a segment up."""
+    with _changed:
+        _maps.pop(segment, None)
+
+
+def find(segment: int) -> mmap.mmap:
+    """A segment of the host. It may be on its way."""
+    with _changed:
+        if not _changed.wait_for(lambda: segment in _maps, _LIMIT):
+            raise MemoryError(f"the host has not sent segment {segment}")
+        return _maps[segment]
+
+
+def take(count: int) -> tuple[int, mmap.mmap] | None:
+    """A segment for so many bytes of a result, if there is one to be had."""
+    control = news.control
+    if control is None or count < SMALLEST:
+        return None
+    size = 1 << (count - 1).bit_length()
+    with _changed:
+        free = _free.setdefault(size, [])
+        if not free:
+            refusals = _refusals[0]
+            control.send(frames.frame(frames.WANT_SEGMENT, frames.NUMBER.pack(size)))
+            _changed.wait_for(lambda: free or refusals != _refusals[0], _LIMIT)
+        if not free:
+            return None
+        segment = free.pop()
+        return segment, _maps[segment]
+
+
+def note(segment: int, array: Any) -> None:
+    """An array of the host is there."""
+    news.arrived.append(segment)
+    _arrays[segment] = weakref.ref(array, lambda _: _gone(segment))
+
+
+def _gone(segment: int) -> None:
+    _arrays.pop(segment, None)
+    if segment in _kept:
+        _kept.discard(segment)
+        news.gone.append(segment)
+
+
+def tell(arrived: list[int]) -> bytes:
+    """What the host has to know ahead of a reply, about arrays of the request and earlier ones."""
+    kept = [segment for segment in arrived if segment in _arrays]
+    arrived.clear()
+    _kept.update(kept)
+    for segment in kept:
+        if segment not in _arrays:
+            _gone(segment)  # In this moment.
+    gone = news.gone[:]
+    del news.gone[: len(gone)]
+    told = b""
+    if kept:
+        told += frames.frame(frames.REGIONS_KEPT, dumps(tuple(kept), PICKLE_PROTOCOL))
+    if gone:
+        told += frames.frame(frames.REGIONS_GONE, dumps(tuple(gone), PICKLE_PROTOCOL))
+    return told
