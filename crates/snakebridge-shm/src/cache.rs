@@ -37,8 +37,8 @@ impl Cache {
         Segment::new(size)
     }
 
-    /// Keeps a segment. Gives the ids of those that had to go for it, or its own.
-    pub fn put(&self, segment: Segment) -> Vec<u64> {
+    /// Keeps a segment. Others may have to go for it, or it is too large itself.
+    pub fn put(&self, segment: Segment) {
         let mut gone = Vec::new();
         let mut free = self.lock();
         let mut bytes: usize = free.iter().map(Segment::len).sum::<usize>() + segment.len();
@@ -50,7 +50,7 @@ impl Cache {
             gone.push(oldest);
         }
         drop(free); // Giving large memory back takes a while.
-        gone.iter().map(Segment::id).collect()
+        drop(gone);
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Segment>> {
@@ -60,6 +60,8 @@ impl Cache {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::sync::Weak;
+
     use super::*;
     use crate::SMALLEST;
 
@@ -68,7 +70,7 @@ mod tests {
         let cache = Cache::new(1 << 20);
         let first = cache.take(SMALLEST).unwrap();
         let id = first.id();
-        assert_eq!(cache.put(first), []);
+        cache.put(first);
         assert_ne!(cache.take(2 * SMALLEST).unwrap().id(), id, "it is too small");
         assert_eq!(cache.take(1).unwrap().id(), id);
         assert_ne!(cache.take(1).unwrap().id(), id, "it is in use");
@@ -78,11 +80,13 @@ mod tests {
     fn the_oldest_go_first_and_what_is_too_large_at_once() {
         let cache = Cache::new(3 * SMALLEST);
         let segments: Vec<Segment> = (0..4).map(|_| cache.take(1).unwrap()).collect();
-        let ids: Vec<u64> = segments.iter().map(Segment::id).collect();
-        let gone: Vec<u64> = segments.into_iter().flat_map(|segment| cache.put(segment)).collect();
-        assert_eq!(gone, [ids[0]]);
+        let mut tokens: Vec<_> = segments.iter().map(Segment::token).collect();
+        segments.into_iter().for_each(|segment| cache.put(segment));
+        let left = |tokens: &[Weak<()>]| tokens.iter().map(Weak::strong_count).collect::<Vec<_>>();
+        assert_eq!(left(&tokens), [0, 1, 1, 1]);
         let large = cache.take(8 * SMALLEST).unwrap();
-        let id = large.id();
-        assert_eq!(cache.put(large), [ids[1], ids[2], ids[3], id]);
+        tokens.push(large.token());
+        cache.put(large);
+        assert_eq!(left(&tokens), [0; 5]);
     }
 }

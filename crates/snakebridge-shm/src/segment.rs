@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 /// Bytes of the smallest segment.
 pub const SMALLEST: usize = 1 << 16;
@@ -15,6 +16,8 @@ pub struct Segment {
     descriptor: OwnedFd,
     start: NonNull<u8>,
     len: usize,
+    /// For those who want to know whether it is still there.
+    token: Arc<()>,
 }
 
 // SAFETY: the mapping belongs to this value alone, and is the same for all threads.
@@ -34,13 +37,19 @@ impl Segment {
         rustix::fs::ftruncate(&descriptor, len as u64)?;
         let start = map(&descriptor, len)?;
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { id, descriptor, start, len })
+        Ok(Self { id, descriptor, start, len, token: Arc::default() })
     }
 
     /// A number that no other segment of this process has, or had.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// What can be upgraded for as long as the segment is there.
+    #[must_use]
+    pub fn token(&self) -> Weak<()> {
+        Arc::downgrade(&self.token)
     }
 
     /// Bytes of the whole.
@@ -130,6 +139,7 @@ mod tests {
             descriptor: segment.descriptor.try_clone().unwrap(),
             start: other,
             len: segment.len(),
+            token: Arc::default(),
         };
         assert_eq!(&other.bytes()[..5], b"hello");
     }

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use proptest::prelude::*;
 use serde::Deserialize;
-use snakebridge::{Array, ArrayView, Bridge, Element, ErrorKind, Output, Ref, Value};
+use snakebridge::{Array, ArrayView, Bridge, Element, ErrorKind, Output, Ref, Value, args};
 use snakebridge_testkit::environment;
 
 const FIXTURE: &str = r#"
@@ -244,4 +244,64 @@ fn arrays_of_ndarray_go_both_ways() {
     assert_eq!(turned, own.t().into_dyn());
     assert!(ArrayView::of_ndarray(&own.t()).is_none());
     assert_eq!(Array::from(&own.t()).as_slice(), [1.0, 3.0, 2.0, 4.0]);
+}
+
+#[test]
+fn arrays_that_python_goes_on_using_stay_as_they_are() {
+    let py = numpy();
+    let kept: Vec<Ref> = (0..5_u8)
+        .map(|n| {
+            let items = vec![n; 100_000];
+            py.call("builtins", "memoryview", (ArrayView::from(&items),)).wait().unwrap()
+        })
+        .collect();
+    // Further ones would be in the same memory, if that were free.
+    for _ in 0..20 {
+        let other = vec![99_u8; 100_000];
+        let sum: u64 = py.call("numpy", "sum", (ArrayView::from(&other),)).wait().unwrap();
+        assert_eq!(sum, 9_900_000);
+    }
+    for (n, view) in kept.iter().enumerate() {
+        assert_eq!(view.item::<usize>(99_999).wait().unwrap(), n);
+    }
+    // A slice of an array holds it as the array itself does.
+    let items = vec![7_u8; 100_000];
+    let tail: Ref = py.call("operator", "getitem", (ArrayView::from(&items), 0)).wait().unwrap();
+    drop((tail, kept));
+    let other = vec![1_u8; 100_000];
+    let sum: u64 = py.call("numpy", "sum", (ArrayView::from(&other),)).wait().unwrap();
+    assert_eq!(sum, 100_000);
+}
+
+#[test]
+fn arrays_of_results_stay_as_they_are() {
+    let py = numpy();
+    let full = |n: f64| py.call::<Array<f64>>("numpy", "full", (100_000, n)).wait().unwrap();
+    let first = full(1.0);
+    let others: Vec<_> = (2..6).map(f64::from).map(full).collect();
+    drop(others);
+    for n in 10..30 {
+        let next = full(f64::from(n));
+        assert!(next.as_slice().iter().all(|item| *item == f64::from(n)));
+        assert!(first.as_slice().iter().all(|item| *item == 1.0), "overwritten by {n}");
+    }
+    assert_eq!(first.clone().into_vec().len(), 100_000);
+    assert_eq!(first, full(1.0));
+}
+
+#[test]
+fn a_worker_that_ends_takes_no_array_along() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let python = environment::with_packages(folder, &["numpy", "pandas"]).unwrap();
+    let py = Bridge::builder().python(python.to_str().unwrap()).build().unwrap();
+    let ones: Array<f64> = py.call("numpy", "ones", (200_000,)).wait().unwrap();
+    let items = vec![2.0; 200_000];
+    let error = py.call::<()>("os", "_exit", args![ArrayView::from(&items)]).wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Python);
+    py.call::<()>("os", "_exit", (1,)).wait().unwrap_err();
+    assert!(ones.as_slice().iter().all(|item| *item == 1.0));
+    let sum: f64 = py.call("numpy", "sum", (ArrayView::from(&items),)).wait().unwrap();
+    assert_eq!(sum, 400_000.0);
+    py.shutdown();
+    assert_eq!(ones.as_slice().len(), 200_000);
 }

@@ -105,6 +105,10 @@ pub enum Kind {
     /// Before the reply: callables that Python has dropped, `(id, count, id, count, ...)`, with how
     /// often each had come.
     CallbacksDropped = 69,
+    /// Before the reply: segments whose arrays are still used by the worker, `(id, ...)`.
+    RegionsKept = 70,
+    /// Before the reply: segments of earlier requests whose arrays are not used any more.
+    RegionsGone = 71,
 
     /// On the control channel, host to worker: the settings, with the lanes' descriptors.
     Init = 96,
@@ -148,6 +152,16 @@ pub enum Kind {
     Ended = 116,
     /// From a fork server, in the place of `Hello`: `(module, reason)`.
     Unforkable = 117,
+
+    /// On the control channel, host to worker: a segment of shared memory, with its descriptor. Its id and
+    /// its size in eight bytes each, and a byte that is 1 if it is for results; size 0 if there is none.
+    Segment = 118,
+    /// On the control channel, worker to host: a segment of this size is wanted for results.
+    WantSegment = 119,
+    /// On the control channel, host to worker: the segment with this id can be used for another result.
+    SegmentFreed = 120,
+    /// On the control channel, host to worker: the segment with this id is not used any more.
+    SegmentForgotten = 121,
 
     /// As [`Call`](Self::Call), and then the first items of the result.
     CallIter = 129,
@@ -212,6 +226,8 @@ impl Kind {
             67 => Self::Fault,
             68 => Self::Callback,
             69 => Self::CallbacksDropped,
+            70 => Self::RegionsKept,
+            71 => Self::RegionsGone,
             96 => Self::Init,
             97 => Self::Hello,
             98 => Self::Refused,
@@ -230,6 +246,10 @@ impl Kind {
             115 => Self::Reap,
             116 => Self::Ended,
             117 => Self::Unforkable,
+            118 => Self::Segment,
+            119 => Self::WantSegment,
+            120 => Self::SegmentFreed,
+            121 => Self::SegmentForgotten,
             129 => Self::CallIter,
             130 => Self::GetIter,
             131 => Self::MethodIter,

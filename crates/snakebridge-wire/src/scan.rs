@@ -56,6 +56,7 @@ impl<'a> Scanner<'a> {
             runs: Vec::new(),
             root: Node::None,
             refs: Vec::new(),
+            arrays: Vec::new(),
             limits,
             ref_key: 0,
         };
@@ -337,8 +338,10 @@ impl<'a> Scanner<'a> {
         }
         let number = index(self.tape.nodes.len())?;
         self.push(Node::Special(marker, runs.first))?;
-        if marker == Marker::Ref {
-            self.tape.refs.push(number);
+        match marker {
+            Marker::Ref => self.tape.refs.push(number),
+            Marker::Array => self.tape.arrays.push(number),
+            _ => {}
         }
         Ok(())
     }
@@ -473,7 +476,9 @@ fn fits(marker: Marker, parts: &[Node]) -> bool {
     };
     match marker {
         Marker::Adapter => false,
-        Marker::Array => matches!(parts, [Node::Str(_), Node::Tuple(_), Node::Bytes(_)]),
+        Marker::Array => {
+            matches!(parts, [Node::Str(_), Node::Tuple(_), Node::Bytes(_) | Node::Tuple(_)])
+        }
         Marker::Complex => matches!(parts, [Node::Float(_), Node::Float(_)]),
         Marker::Date => date(parts),
         Marker::DateTime => parts.len() == 9 && date(&parts[..3]) && time(&parts[3..]),

@@ -22,6 +22,8 @@ pub struct Tape<'a> {
     pub(crate) root: Node,
     /// Numbers of the nodes that are refs, each once.
     pub(crate) refs: Vec<u32>,
+    /// Nodes of arrays, in order.
+    pub(crate) arrays: Vec<u32>,
     pub(crate) limits: Limits,
     pub(crate) ref_key: u64,
 }
@@ -136,6 +138,26 @@ impl<'a> Tape<'a> {
             Node::Special(_, run) => self.ref_parts(run),
             _ => None,
         })
+    }
+
+    /// Segments of shared memory that arrays in the value are in: id, and bytes of the array.
+    pub fn segments(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.arrays.iter().filter_map(|node| match self.nodes[*node as usize] {
+            Node::Special(_, run) => self.segment(run),
+            _ => None,
+        })
+    }
+
+    fn segment(&self, run: u32) -> Option<(u64, u64)> {
+        let data = self.items(Runs { first: run, last: run }).nth(2)?;
+        let Node::Tuple(runs) = self.nodes[data as usize] else { return None };
+        let mut parts = self.items(runs).map(|part| self.nodes[part as usize]);
+        match (parts.next()?, parts.next()?) {
+            (Node::Int(id), Node::Int(len)) => {
+                Some((u64::try_from(id).ok()?, u64::try_from(len).ok()?))
+            }
+            _ => None,
+        }
     }
 
     fn ref_parts(&self, run: u32) -> Option<(u64, &'a str, &'a str, u32)> {

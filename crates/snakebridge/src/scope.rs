@@ -12,7 +12,10 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use snakebridge_shm::SMALLEST;
+
 use crate::callback::Callback;
+use crate::engine::memory::Region;
 use crate::refs::Ref;
 
 thread_local! {
@@ -25,6 +28,7 @@ thread_local! {
 struct Table {
     key: u64,
     refs: Vec<Ref>,
+    regions: Vec<Region>,
 }
 
 /// What has to live as long as a frame does in which it stands.
@@ -35,6 +39,10 @@ pub struct Noted {
     pub(crate) callbacks: Vec<Callback>,
     /// The pipelines that the promises are of.
     pub(crate) promises: Vec<u64>,
+    /// Arrays that are in shared memory.
+    pub(crate) regions: Vec<Region>,
+    /// Whether there is a way to send those.
+    may_share: bool,
 }
 
 impl Noted {
@@ -42,15 +50,28 @@ impl Noted {
         self.refs.extend(other.refs);
         self.callbacks.extend(other.callbacks);
         self.promises.extend(other.promises);
+        self.regions.extend(other.regions);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.refs.is_empty() && self.callbacks.is_empty() && self.promises.is_empty()
+        self.refs.is_empty()
+            && self.callbacks.is_empty()
+            && self.promises.is_empty()
+            && self.regions.is_empty()
     }
 }
 
-/// Runs `encode` and gives what it wrote.
+/// Runs `encode`, which writes arguments of a call, and gives what it wrote.
 pub(crate) fn encoding<T>(encode: impl FnOnce() -> T) -> (T, Noted) {
+    encoding_into(Noted { may_share: true, ..Noted::default() }, encode)
+}
+
+/// The same where arrays cannot be in shared memory.
+pub(crate) fn encoding_inline<T>(encode: impl FnOnce() -> T) -> (T, Noted) {
+    encoding_into(Noted::default(), encode)
+}
+
+fn encoding_into<T>(noted: Noted, encode: impl FnOnce() -> T) -> (T, Noted) {
     // A `Serialize` of the user may itself make calls, so what was there before comes back.
     struct Restore(Option<Noted>);
 
@@ -60,7 +81,7 @@ pub(crate) fn encoding<T>(encode: impl FnOnce() -> T) -> (T, Noted) {
             ENCODING.with(|scope| *scope.borrow_mut() = before);
         }
     }
-    let restore = Restore(ENCODING.with(|scope| scope.borrow_mut().replace(Noted::default())));
+    let restore = Restore(ENCODING.with(|scope| scope.borrow_mut().replace(noted)));
     let out = encode();
     let noted = ENCODING.with(|scope| scope.borrow_mut().take()).unwrap_or_default();
     drop(restore);
@@ -87,12 +108,27 @@ pub(crate) fn note_promise(pipeline: u64) -> bool {
     note(|noted| noted.promises.push(pipeline))
 }
 
+/// Puts bytes into shared memory, where there is any and they are many: the id of their segment.
+pub(crate) fn share(data: &[u8]) -> Option<u64> {
+    let may_share = ENCODING.with(|scope| scope.borrow().as_ref().is_some_and(|it| it.may_share));
+    if !may_share || data.len() < SMALLEST {
+        return None;
+    }
+    let region = Region::copy_of(data)?;
+    let id = region.id();
+    note(|noted| noted.regions.push(region)).then_some(id)
+}
+
 fn note(add: impl FnOnce(&mut Noted)) -> bool {
     ENCODING.with(|scope| scope.borrow_mut().as_mut().map(add).is_some())
 }
 
-/// Runs `decode` with these refs at hand; it is given the key that proves a claim to them.
-pub(crate) fn decoding<T>(refs: Vec<Ref>, decode: impl FnOnce(u64) -> T) -> T {
+/// Runs `decode` with these refs and arrays at hand; it is given the key that proves a claim to refs.
+pub(crate) fn decoding<T>(
+    refs: Vec<Ref>,
+    regions: Vec<Region>,
+    decode: impl FnOnce(u64) -> T,
+) -> T {
     struct Restore(Option<Table>);
 
     impl Drop for Restore {
@@ -105,7 +141,7 @@ pub(crate) fn decoding<T>(refs: Vec<Ref>, decode: impl FnOnce(u64) -> T) -> T {
         }
     }
     let key = new_key();
-    let table = Table { key, refs };
+    let table = Table { key, refs, regions };
     let _restore = Restore(DECODING.with(|scope| scope.borrow_mut().replace(table)));
     decode(key)
 }
@@ -116,6 +152,14 @@ pub(crate) fn claim(key: u64, place: u64) -> Option<Ref> {
         let scope = scope.borrow();
         let table = scope.as_ref().filter(|table| table.key == key)?;
         table.refs.get(usize::try_from(place).ok()?).cloned()
+    })
+}
+
+/// The array in shared memory with this id, of the result that is being decoded.
+pub(crate) fn claim_region(id: u64) -> Option<Region> {
+    DECODING.with(|scope| {
+        let scope = scope.borrow();
+        scope.as_ref()?.regions.iter().find(|region| region.id() == id).cloned()
     })
 }
 

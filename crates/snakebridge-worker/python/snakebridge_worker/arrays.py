@@ -50,12 +50,12 @@ def build(dtype: str, shape: tuple[int, ...], data: bytes | tuple[int, int]) -> 
     from . import regions
 
     segment, count = data
-    mapped = regions.find(segment)  # type: ignore[arg-type]
+    mapped = regions.find(segment)
     if numpy is None:
-        return _view(dtype, shape, mapped[:count])  # type: ignore[misc]
+        return _view(dtype, shape, mapped[:count])
     array = numpy.ndarray(shape, dtype, mapped)
     # Whatever is made of it without a copy holds it: numpy goes no further than to this one.
-    regions.note(segment, array)  # type: ignore[arg-type]
+    regions.note(segment, array)
     return array
 
 
@@ -100,8 +100,9 @@ def take_apart(obj: Any, taken: list[int]) -> Parts | None:
     array = look_at(obj)
     if array is None:
         return None
-    if type(array) is memoryview:
-        return _DTYPES[array.format], array.shape, array.tobytes()
+    if isinstance(array, memoryview):
+        shape: Any = array.shape
+        return _DTYPES[array.format], shape, array.tobytes()
     return array.dtype.str, array.shape, _shared(array, taken) or array.tobytes()
 
 

@@ -121,11 +121,11 @@ class Control:
             del received[:end]
             if kind in (frames.BACKGROUND_VALUE, frames.BACKGROUND_ERROR):
                 self._answered(kind, flags, session, body)
-            elif kind == frames.DUMP_STACKS:
+            elif kind == frames.DUMP_STACKS and self._descriptors:
                 descriptor = self._descriptors.pop(0)
                 faulthandler.dump_traceback(descriptor, all_threads=True)
                 os.close(descriptor)
-            elif frames.SEGMENT <= kind <= frames.SEGMENT_FORGOTTEN:
+            elif kind in (frames.SEGMENT, frames.SEGMENT_FREED, frames.SEGMENT_FORGOTTEN):
                 self._segment(kind, body)
 
     def _segment(self, kind: int, body: bytes) -> None:

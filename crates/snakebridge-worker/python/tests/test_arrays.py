@@ -39,11 +39,11 @@ class WithoutNumpy(unittest.TestCase):
                 arrays.build(dtype, shape, data)
 
     def test_views_and_arrays_are_taken_apart(self) -> None:
-        self.assertEqual(arrays.take_apart(memoryview(b"ab")), ("|u1", (2,), b"ab"))
-        self.assertEqual(arrays.take_apart(array.array("h", [1])), ("<i2", (1,), b"\x01\x00"))
+        self.assertEqual(arrays.take_apart(memoryview(b"ab"), []), ("|u1", (2,), b"ab"))
+        self.assertEqual(arrays.take_apart(array.array("h", [1]), []), ("<i2", (1,), b"\x01\x00"))
         view = memoryview(bytes(range(6))).cast("B", (2, 3))
-        self.assertEqual(arrays.take_apart(view), ("|u1", (2, 3), bytes(range(6))))
-        self.assertIsNone(arrays.take_apart(memoryview(b"ab").cast("c")))
+        self.assertEqual(arrays.take_apart(view, []), ("|u1", (2, 3), bytes(range(6))))
+        self.assertIsNone(arrays.take_apart(memoryview(b"ab").cast("c"), []))
 
     def test_they_are_values_only_where_that_is_wanted(self) -> None:
         encoder = Encoder(Sessions())

@@ -26,6 +26,9 @@ pub trait Element: sealed::Sealed + NoUninit + PartialEq + fmt::Debug + Send + S
     /// The items that these bytes are, wherever they stand; `None` if some are none.
     #[doc(hidden)]
     fn copied(data: &[u8]) -> Option<Vec<Self>>;
+    /// The items that these bytes are, where they can be looked at as they are.
+    #[doc(hidden)]
+    fn in_place(data: &[u8]) -> Option<&[Self]>;
 }
 
 #[expect(unnameable_types, reason = "that is what seals the trait")]
@@ -34,7 +37,7 @@ mod sealed {
 }
 
 macro_rules! elements {
-    ($($type:ty: $dtype:literal $name:literal $copied:path),* $(,)?) => {
+    ($($type:ty: $dtype:literal $name:literal $copied:path, $in_place:path;)*) => {
         $(impl sealed::Sealed for $type {}
 
         impl Element for $type {
@@ -43,6 +46,10 @@ macro_rules! elements {
 
             fn copied(data: &[u8]) -> Option<Vec<Self>> {
                 $copied(data)
+            }
+
+            fn in_place(data: &[u8]) -> Option<&[Self]> {
+                $in_place(data)
             }
         })*
 
@@ -63,22 +70,22 @@ macro_rules! elements {
 }
 
 elements! {
-    i8: "|i1" "int8" numbers,
-    i16: "<i2" "int16" numbers,
-    i32: "<i4" "int32" numbers,
-    i64: "<i8" "int64" numbers,
-    u8: "|u1" "uint8" numbers,
-    u16: "<u2" "uint16" numbers,
-    u32: "<u4" "uint32" numbers,
-    u64: "<u8" "uint64" numbers,
-    f32: "<f4" "float32" numbers,
-    f64: "<f8" "float64" numbers,
-    bool: "|b1" "bool" booleans,
-    [f32; 2]: "<c8" "complex64" numbers,
-    [f64; 2]: "<c16" "complex128" numbers,
+    i8: "|i1" "int8" copied, in_place;
+    i16: "<i2" "int16" copied, in_place;
+    i32: "<i4" "int32" copied, in_place;
+    i64: "<i8" "int64" copied, in_place;
+    u8: "|u1" "uint8" copied, in_place;
+    u16: "<u2" "uint16" copied, in_place;
+    u32: "<u4" "uint32" copied, in_place;
+    u64: "<u8" "uint64" copied, in_place;
+    f32: "<f4" "float32" copied, in_place;
+    f64: "<f8" "float64" copied, in_place;
+    bool: "|b1" "bool" booleans, never;
+    [f32; 2]: "<c8" "complex64" copied, in_place;
+    [f64; 2]: "<c16" "complex128" copied, in_place;
 }
 
-fn numbers<T: Pod>(data: &[u8]) -> Option<Vec<T>> {
+fn copied<T: Pod>(data: &[u8]) -> Option<Vec<T>> {
     let mut items = vec![T::zeroed(); data.len() / size_of::<T>()];
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut items);
     // There may be a part of one more.
@@ -93,4 +100,13 @@ fn booleans(data: &[u8]) -> Option<Vec<bool>> {
         _ => None,
     };
     data.iter().map(boolean).collect()
+}
+
+fn in_place<T: Pod>(data: &[u8]) -> Option<&[T]> {
+    bytemuck::try_cast_slice(data).ok()
+}
+
+/// Other bytes than 0 and 1 are no booleans, and are looked at once.
+fn never(_: &[u8]) -> Option<&[bool]> {
+    None
 }

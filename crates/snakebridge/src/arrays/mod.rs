@@ -1,6 +1,7 @@
 //! Arrays of numbers: numpy's, and all that numpy can look at.
 
 mod element;
+mod items;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 mod read;
@@ -12,6 +13,7 @@ use serde::ser::{Serialize, Serializer};
 
 pub use element::Element;
 pub(crate) use element::is_array;
+use items::Items;
 pub use view::ArrayView;
 
 /// An array of numbers in any number of dimensions, in C order: the last index changes fastest.
@@ -35,10 +37,10 @@ pub use view::ArrayView;
 /// assert_eq!(square.as_slice(), [1.0, 0.0, 0.0, 1.0]);
 /// # Ok::<(), snakebridge::Error>(())
 /// ```
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Array<T> {
     shape: Box<[usize]>,
-    items: Vec<T>,
+    items: Items<T>,
 }
 
 /// The number of items is not what the shape says.
@@ -56,7 +58,7 @@ impl<T: Element> Array<T> {
     /// There are more or fewer items than the shape has places.
     pub fn new(shape: &[usize], items: Vec<T>) -> Result<Self, ShapeError> {
         check(shape, items.len())?;
-        Ok(Self { shape: shape.into(), items })
+        Ok(Self { shape: shape.into(), items: Items::Own(items) })
     }
 
     /// How many items there are in each dimension.
@@ -68,25 +70,25 @@ impl<T: Element> Array<T> {
     /// How many items there are in all.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.items.len()
+        self.as_slice().len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.as_slice().is_empty()
     }
 
     /// All items, in C order.
     #[must_use]
     pub fn as_slice(&self) -> &[T] {
-        &self.items
+        self.items.as_slice()
     }
 
-    /// All items, in C order.
+    /// All items, in C order. Copies those of a large array from Python.
     #[must_use]
     pub fn into_vec(self) -> Vec<T> {
-        self.items
+        self.items.into_vec()
     }
 
     /// The item at these indices, one for each dimension.
@@ -99,20 +101,26 @@ impl<T: Element> Array<T> {
         for (index, count) in indices.iter().zip(&self.shape) {
             place = (index < count).then_some(place * count + index)?;
         }
-        self.items.get(place)
+        self.as_slice().get(place)
     }
 
     /// The array as an argument, without a copy.
     #[must_use]
     pub fn view(&self) -> ArrayView<'_, T> {
-        ArrayView { shape: self.shape.as_ref().into(), items: &self.items }
+        ArrayView { shape: self.shape.as_ref().into(), items: self.as_slice() }
     }
 }
 
 /// The items as an array of one dimension.
 impl<T: Element> From<Vec<T>> for Array<T> {
     fn from(items: Vec<T>) -> Self {
-        Self { shape: [items.len()].into(), items }
+        Self { shape: [items.len()].into(), items: Items::Own(items) }
+    }
+}
+
+impl<T: Element> PartialEq for Array<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.shape == other.shape && self.as_slice() == other.as_slice()
     }
 }
 

@@ -2,14 +2,15 @@
 
 use ndarray::{ArrayBase, ArrayD, Data, Dimension, IxDyn};
 
+use super::items::Items;
 use super::{Array, ArrayView, Element};
 
-/// Copies no items.
+/// Copies the items of a large array from Python, and no others.
 impl<T: Element> TryFrom<Array<T>> for ArrayD<T> {
     type Error = ndarray::ShapeError;
 
     fn try_from(array: Array<T>) -> Result<Self, ndarray::ShapeError> {
-        Self::from_shape_vec(IxDyn(&array.shape), array.items)
+        Self::from_shape_vec(IxDyn(&array.shape), array.items.into_vec())
     }
 }
 
@@ -21,7 +22,7 @@ where
     D: Dimension,
 {
     fn from(array: &ArrayBase<S, D>) -> Self {
-        Self { shape: array.shape().into(), items: array.iter().copied().collect() }
+        Self { shape: array.shape().into(), items: Items::Own(array.iter().copied().collect()) }
     }
 }
 

@@ -8,7 +8,9 @@ use serde::de::{self, Deserialize, Deserializer, SeqAccess};
 use snakebridge_wire::token;
 
 use super::element::name_of;
+use super::items::Items;
 use super::{Array, Element, check};
+use crate::scope;
 
 impl<'de, T: Element> Deserialize<'de> for Array<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -32,8 +34,8 @@ impl<'de, T: Element> de::Visitor<'de> for Visitor<T> {
         if dtype != T::DTYPE {
             return Err(de::Error::custom(other_dtype::<T>(&dtype, &shape)));
         }
-        let items = parts.next_element::<Copied<T>>()?.ok_or_else(missing)?.0;
-        check(&shape, items.len()).map_err(de::Error::custom)?;
+        let items = parts.next_element::<Items<T>>()?.ok_or_else(missing)?;
+        check(&shape, items.as_slice().len()).map_err(de::Error::custom)?;
         Ok(Array { shape: shape.into(), items })
     }
 }
@@ -43,27 +45,42 @@ fn other_dtype<T: Element>(found: &str, shape: &[usize]) -> String {
     format!("expected an array of {}, found one of {name} and shape {shape:?}", T::NAME)
 }
 
-/// Items that were bytes.
-struct Copied<T>(Vec<T>);
-
-impl<'de, T: Element> Deserialize<'de> for Copied<T> {
+impl<'de, T: Element> Deserialize<'de> for Items<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_bytes(ItemsVisitor(PhantomData))
+        deserializer.deserialize_any(ItemsVisitor(PhantomData))
     }
 }
 
 struct ItemsVisitor<T>(PhantomData<T>);
 
-impl<T: Element> de::Visitor<'_> for ItemsVisitor<T> {
-    type Value = Copied<T>;
+impl<T> ItemsVisitor<T>
+where
+    T: Element,
+{
+    fn are_none<E: de::Error>(count: usize) -> E {
+        E::custom(format!("{count} bytes are no items of {}", T::NAME))
+    }
+}
+
+impl<'de, T: Element> de::Visitor<'de> for ItemsVisitor<T> {
+    type Value = Items<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the items of an array")
     }
 
-    fn visit_bytes<E: de::Error>(self, data: &[u8]) -> Result<Copied<T>, E> {
-        let items = T::copied(data);
-        let message = || E::custom(format!("{} bytes are no items of {}", data.len(), T::NAME));
-        items.map(Copied).ok_or_else(message)
+    /// They are in the reply.
+    fn visit_bytes<E: de::Error>(self, data: &[u8]) -> Result<Items<T>, E> {
+        T::copied(data).map(Items::Own).ok_or_else(|| Self::are_none(data.len()))
+    }
+
+    /// They are in shared memory.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Items<T>, A::Error> {
+        let (segment, len): (Option<u64>, Option<u64>) =
+            (parts.next_element()?, parts.next_element()?);
+        let region = segment.and_then(scope::claim_region).filter(|_| len.is_some());
+        let region = region.ok_or_else(|| de::Error::custom("an array that is nowhere"))?;
+        let count = region.bytes().len();
+        Items::shared(region).ok_or_else(|| Self::are_none(count))
     }
 }

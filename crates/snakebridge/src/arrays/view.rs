@@ -69,8 +69,17 @@ impl<T: Element> Serialize for ArrayView<'_, T> {
         if !scope::is_encoding() {
             return Err(S::Error::custom("an array can only be an argument of a call"));
         }
-        let (shape, items) = (Shape(&self.shape), Items(bytemuck::cast_slice(self.items)));
-        serializer.serialize_newtype_struct(token::ARRAY, &(T::DTYPE, shape, items))
+        let (shape, data) = (Shape(&self.shape), bytemuck::cast_slice(self.items));
+        match scope::share(data) {
+            Some(segment) => {
+                let parts = (T::DTYPE, shape, (segment, data.len()));
+                serializer.serialize_newtype_struct(token::ARRAY, &parts)
+            }
+            None => {
+                let parts = (T::DTYPE, shape, Items(data));
+                serializer.serialize_newtype_struct(token::ARRAY, &parts)
+            }
+        }
     }
 }
 

@@ -239,7 +239,7 @@ where
 
 pub(super) fn encode(value: &impl Serialize) -> Result<Returned, CallbackError> {
     let mut encoder = Encoder::new(vec![0; HEADER_LEN]);
-    let (done, noted) = scope::encoding(|| encoder.value(value));
+    let (done, noted) = scope::encoding_inline(|| encoder.value(value));
     done.map_err(|error| {
         CallbackError::python(
             "builtins.TypeError",

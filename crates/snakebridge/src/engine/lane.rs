@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use snakebridge_pool::{LaneKey, WorkerKey};
 use snakebridge_wire::{Deframer, Frame, FrameError, Limits};
 
+use super::memory::Region;
 use super::waiting::{Wait, thread};
 
 /// One lane of one worker.
@@ -26,6 +27,10 @@ pub(crate) struct Lane {
     /// The same where it is a socket.
     reply: Arc<OwnedFd>,
     deframer: Deframer,
+    /// Arguments in shared memory that the requests have which are open, the innermost last.
+    pub(crate) regions: Vec<Region>,
+    /// Segments of these that the worker goes on using.
+    pub(crate) kept: Vec<u64>,
     /// How many replies the worker owes. More than one where calls are made inside of callbacks.
     pub(crate) open: i32,
 }
@@ -66,6 +71,8 @@ impl Lane {
             request,
             reply,
             deframer: Deframer::new(Limits::DEFAULT),
+            regions: Vec::new(),
+            kept: Vec::new(),
             open: 0,
         }
     }
@@ -83,6 +90,16 @@ impl Lane {
             W::read(self, deadline).await?;
         }
         Ok(())
+    }
+
+    /// Takes back the arguments of a request, all after the first so many. Gives those that the worker goes on
+    /// using.
+    pub(crate) fn settle(&mut self, first: usize) -> Vec<Region> {
+        let Self { regions, kept, .. } = self;
+        let settled = regions.drain(first.min(regions.len())..);
+        let used = settled.filter(|region| kept.contains(&region.id())).collect();
+        kept.clear();
+        used
     }
 
     /// The reply at hand.

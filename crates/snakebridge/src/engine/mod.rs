@@ -14,6 +14,7 @@ pub(crate) mod background;
 pub(crate) mod callbacks;
 pub(crate) mod lane;
 pub(crate) mod loss;
+pub(crate) mod memory;
 pub(crate) mod output;
 pub(crate) mod placement;
 mod platform;
@@ -43,6 +44,7 @@ use crate::refs::Ref;
 use background::Background;
 use callbacks::Callbacks;
 use lane::Lane;
+use memory::{Introduction, Memory};
 use output::Output;
 use placement::Placement;
 use results::Results;
@@ -160,6 +162,10 @@ pub(crate) enum Command {
         worker: WorkerId,
         into: OwnedFd,
     },
+    /// Send this worker a segment of shared memory, and have it forget others.
+    Introduce(WorkerKey, Vec<Introduction>, Vec<u64>),
+    /// Have this worker use a segment for further results.
+    FreeSegment(WorkerKey, u64),
     /// Answer a callback that no call waits for.
     Tell {
         worker: WorkerKey,
@@ -180,6 +186,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) placement: Placement,
     pub(crate) sessions: Sessions,
+    pub(crate) memory: Memory,
     pub(crate) callbacks: Callbacks,
     pub(crate) background: Background,
     /// What the callers hold.
@@ -228,6 +235,7 @@ impl Engine {
             placement: Placement::new(schedules, wake),
             sessions: Sessions::new(config.sessions.clone()),
             callbacks: Callbacks::default(),
+            memory: Memory::default(),
             background: Background::default(),
             engine: OnceLock::new(),
             config,

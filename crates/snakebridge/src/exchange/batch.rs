@@ -8,7 +8,6 @@ use crate::WorkerId;
 use crate::engine::waiting::Wait;
 use crate::error::{Error, PythonError, Result};
 use crate::refs::Ref;
-use crate::scope;
 
 /// Some items of a stream.
 #[derive(Debug)]
@@ -59,13 +58,7 @@ impl Answer {
             return Err(serde::de::Error::custom("there is no reply"));
         };
         let mut tape = Tape::scan(frame.body, Limits::DEFAULT)?;
-        let sent = match tape.ref_count() {
-            0 => parse(&tape)?,
-            _ => scope::decoding(self.make_refs(&tape, &self.session), |key| {
-                tape.set_ref_key(key);
-                parse(&tape)
-            })?,
-        };
+        let sent = self.decoding(&mut tape, parse)?;
         let items = sent.items.into_iter();
         let worker = WorkerId(self.worker.slot);
         let iterator = sent.iterator.and_then(|iterator| self.make_ref(&iterator));

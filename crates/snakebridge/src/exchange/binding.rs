@@ -10,6 +10,7 @@ use snakebridge_wire::{DecodeError, Encoder, Limits, Tape};
 
 use crate::callback::{Bound, CallbackError, Function, Returned};
 use crate::engine::Engine;
+use crate::engine::memory::Region;
 use crate::engine::sessions::SessionState;
 use crate::options::CallOptions;
 use crate::refs::{Described, Ref};
@@ -34,7 +35,8 @@ impl Peer<'_> {
         made: impl FnOnce(u64),
     ) -> Result<Bound, DecodeError> {
         let mut tape = Tape::scan(arguments, Limits::DEFAULT)?;
-        if tape.ref_count() == 0 {
+        let regions = self.regions(&tape)?;
+        if tape.ref_count() == 0 && regions.is_empty() {
             return Arc::clone(function).bind(&tape);
         }
         made(tape.ref_count() as u64);
@@ -42,10 +44,20 @@ impl Peer<'_> {
         if session.is_closed() {
             self.engine.shared.placement.release_unseen(self.worker, session.number, &[0]);
         }
-        scope::decoding(refs, |key| {
+        scope::decoding(refs, regions, |key| {
             tape.set_ref_key(key);
             Arc::clone(function).bind(&tape)
         })
+    }
+
+    /// The arrays in shared memory that the worker has sent.
+    pub(super) fn regions(self, tape: &Tape<'_>) -> Result<Vec<Region>, DecodeError> {
+        let shared = &self.engine.shared;
+        let claim = |(id, len)| {
+            let region = shared.memory.claim(shared, self.worker, id, len);
+            region.ok_or_else(|| serde::de::Error::custom("an array in memory that is not shared"))
+        };
+        tape.segments().map(claim).collect()
     }
 
     /// The refs that the worker has sent.

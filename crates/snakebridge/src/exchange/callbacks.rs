@@ -39,9 +39,20 @@ impl Answer {
     pub(super) async fn converse<W: Wait>(&mut self) -> Result<()> {
         match self.reply()?.header.kind {
             Kind::CallbacksDropped => self.note_dropped()?,
+            Kind::RegionsKept | Kind::RegionsGone => self.note_regions()?,
             _ => self.call_back::<W>().await?,
         }
         self.receive::<W>().await
+    }
+
+    fn note_regions(&mut self) -> Result<()> {
+        let ids = read_ids(self.reply()?.body).map_err(|error| self.broken(&error.to_string()))?;
+        match (self.reply()?.header.kind, &mut self.lane) {
+            (Kind::RegionsKept, Some(lane)) => lane.kept.extend(ids),
+            _ => self.engine.shared.memory.gone(self.worker, &ids),
+        }
+        self.advance();
+        Ok(())
     }
 
     fn note_dropped(&mut self) -> Result<()> {
@@ -233,6 +244,11 @@ fn caught(outcome: std::thread::Result<Outcome>) -> Outcome {
 #[cfg(feature = "tokio")]
 fn out_of_time() -> CallbackError {
     CallbackError::new("the time of the call was over")
+}
+
+/// Ids of segments.
+pub(crate) fn read_ids(body: &[u8]) -> Result<Vec<u64>, DecodeError> {
+    Tape::scan(body, Limits::DEFAULT)?.decode()
 }
 
 /// Ids and counts of dropped callables.

@@ -21,11 +21,12 @@ use snakebridge_wire::{Careful, DecodeError, DecodeErrorKind, Frame, Header, Kin
 use crate::call::{Plan, RawCall};
 use crate::engine::lane::{Lane, LaneError};
 use crate::engine::loss::Loss;
+use crate::engine::memory::Region;
 use crate::engine::placement::Grant;
 use crate::engine::results::Lookup;
 use crate::engine::sessions::SessionState;
 use crate::engine::waiting::{Wait, thread};
-use crate::engine::{Engine, WorkerId, supervisor};
+use crate::engine::{Command, Engine, Shared, WorkerId, supervisor, system_error};
 use crate::error::{Error, ErrorKind, PythonError, Result};
 use crate::options::CallOptions;
 use crate::refs::{Described, Ref};
@@ -33,7 +34,7 @@ use crate::scope;
 pub(crate) use background::{Asked, BRIDGE_ENDED, carry_out, refusal};
 pub(crate) use batch::{Batch, BatchEnd};
 use binding::Peer;
-pub(crate) use callbacks::{read_dropped, stop_frame};
+pub(crate) use callbacks::{read_dropped, read_ids, stop_frame};
 use nested::Conversation;
 
 /// Sends the request and waits for its reply.
@@ -60,6 +61,7 @@ pub(crate) async fn begin<W: Wait>(call: &RawCall, plan: &Plan) -> Result<Answer
     for callback in &call.noted.callbacks {
         answer.engine.shared.callbacks.sent(answer.worker, callback.id());
     }
+    answer.lend(&call.noted.regions)?;
     answer.send::<W>(&call.frame).await?;
     Ok(answer)
 }
@@ -88,6 +90,10 @@ pub(crate) struct Answer {
     state: LaneState,
     /// Whether arrays of the result are to be copied.
     arrays: bool,
+    /// How many regions the requests around this one have on the lane.
+    first_region: usize,
+    /// Whether the result has arrays in shared memory.
+    has_regions: Cell<bool>,
     /// Refs that were made of the reply.
     made: Cell<u64>,
     session: Arc<SessionState>,
@@ -124,6 +130,7 @@ impl Answer {
                 (deadline, limit) = (until, Some(run));
             }
         }
+        let first_region = grant.lane.regions.len();
         Self {
             engine,
             worker: grant.worker,
@@ -132,6 +139,8 @@ impl Answer {
             releases: grant.releases,
             state: LaneState::Quiet,
             arrays: false,
+            first_region,
+            has_regions: Cell::new(false),
             made: Cell::new(0),
             session: Arc::clone(&plan.session),
             defaults: Arc::clone(defaults),
@@ -159,6 +168,26 @@ impl Answer {
         }
         answer.around = Some(around);
         answer
+    }
+
+    /// Lends arguments in shared memory to the worker.
+    fn lend(&mut self, regions: &[Region]) -> Result<()> {
+        let Some(lane) = self.lane.as_mut().filter(|_| !regions.is_empty()) else { return Ok(()) };
+        let Shared { memory, placement, .. } = &*self.engine.shared;
+        let (new, forgotten) = memory
+            .introduce(self.worker, regions)
+            .map_err(|error| system_error("cannot share memory with a worker", error))?;
+        if !new.is_empty() || !forgotten.is_empty() {
+            placement.ask(Command::Introduce(self.worker, new, forgotten));
+        }
+        lane.regions.extend_from_slice(regions);
+        Ok(())
+    }
+
+    /// The worker has replied: what was lent to it comes back.
+    fn settle(&mut self) {
+        let used = self.lane.as_mut().map(|lane| lane.settle(self.first_region));
+        self.engine.shared.memory.keep(self.worker, used.unwrap_or_default());
     }
 
     /// Waits for the reply.
@@ -197,6 +226,7 @@ impl Answer {
         if let Ok(frame) = self.reply()
             && frame.header.kind == Kind::Value
             && self.made.get() == 0
+            && !self.has_regions.get()
         {
             kept.keep(frame.body, Instant::now());
         }
@@ -221,12 +251,27 @@ impl Answer {
             Kind::Ref => Tape::scan_ref(frame.body, Limits::DEFAULT)?,
             _ => Tape::scan(frame.body, Limits::DEFAULT)?,
         };
-        if tape.ref_count() == 0 {
-            return tape.decode();
+        self.decoding(&mut tape, |tape| tape.decode())
+    }
+
+    /// Runs `read` with what of a result is not in its bytes: refs, and arrays in shared memory.
+    fn decoding<'a, T>(
+        &self,
+        tape: &mut Tape<'a>,
+        read: impl FnOnce(&Tape<'a>) -> Result<T, DecodeError>,
+    ) -> Result<T, DecodeError> {
+        let regions = self.peer().regions(tape)?;
+        if tape.ref_count() == 0 && regions.is_empty() {
+            return read(tape);
         }
-        scope::decoding(self.make_refs(&tape, &self.session), |key| {
+        self.has_regions.set(!regions.is_empty());
+        let refs = match tape.ref_count() {
+            0 => Vec::new(),
+            _ => self.make_refs(tape, &self.session),
+        };
+        scope::decoding(refs, regions, |key| {
             tape.set_ref_key(key);
-            tape.decode()
+            read(tape)
         })
     }
 
@@ -285,9 +330,10 @@ impl Answer {
 
     async fn await_reply<W: Wait>(&mut self) -> Result<()> {
         self.receive::<W>().await?;
-        while matches!(self.reply()?.header.kind, Kind::Callback | Kind::CallbacksDropped) {
+        while is_before_reply(self.reply()?.header.kind) {
             self.converse::<W>().await?;
         }
+        self.settle();
         self.opened(-1);
         self.state = LaneState::Quiet;
         Ok(())
@@ -494,6 +540,12 @@ impl Drop for Answer {
             }
         }
     }
+}
+
+/// Whether a frame tells something before the reply.
+pub(crate) fn is_before_reply(kind: Kind) -> bool {
+    use Kind::{Callback, CallbacksDropped, RegionsGone, RegionsKept};
+    matches!(kind, Callback | CallbacksDropped | RegionsGone | RegionsKept)
 }
 
 fn worker_lost(worker: WorkerKey, loss: Option<&Loss>) -> Error {

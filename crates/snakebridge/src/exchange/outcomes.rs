@@ -8,7 +8,6 @@ use super::Answer;
 use crate::WorkerId;
 use crate::engine::waiting::Wait;
 use crate::error::{Error, PythonError, Result};
-use crate::scope;
 
 impl Answer {
     /// Reads the reply of a pipeline of so many calls; `read` reads one result, by its place.
@@ -34,13 +33,7 @@ impl Answer {
             return Err(serde::de::Error::custom("there is no reply"));
         };
         let mut tape = Tape::scan(frame.body, Limits::DEFAULT)?;
-        match tape.ref_count() {
-            0 => self.parse_outcomes(&tape, count, read),
-            _ => scope::decoding(self.make_refs(&tape, &self.session), |key| {
-                tape.set_ref_key(key);
-                self.parse_outcomes(&tape, count, read)
-            }),
-        }
+        self.decoding(&mut tape, |tape| self.parse_outcomes(tape, count, read))
     }
 
     /// `(values, failures)`, where a failure is `(place, kind, body)`.

@@ -8,6 +8,7 @@ mod origin;
 mod outbox;
 mod process;
 mod releases;
+mod segments;
 mod starts;
 mod stops;
 
@@ -97,6 +98,10 @@ impl Supervisor {
                     Command::Tell { worker, number, frame, refs } => {
                         self.tell(worker, number, frame, refs);
                     }
+                    Command::Introduce(worker, introductions, forgotten) => {
+                        self.introduce(worker, introductions, &forgotten);
+                    }
+                    Command::FreeSegment(worker, id) => self.free_segment(worker, id),
                     // Whoever asked may have gone.
                     Command::Answer(answer) => drop(answer.try_send(())),
                     Command::Shutdown => return self.shutdown(),
@@ -178,6 +183,7 @@ impl Supervisor {
                 Ok(Some(Message::Event(event))) => self.pump.tell(event),
                 Ok(Some(Message::Callback(asked))) => self.call_back(place, asked),
                 Ok(Some(Message::Taken(number))) => self.taken(place, number),
+                Ok(Some(Message::WantSegment(size))) => self.want_segment(place, size),
                 Err(_) => {
                     self.process_ended(place, false);
                     return None;
@@ -210,6 +216,7 @@ impl Supervisor {
         let Process { key, pool, stage, .. } = process;
         self.stopping.retain(|stopping| stopping.worker != key);
         self.shared.callbacks.worker_ended(key);
+        self.shared.memory.worker_ended(key);
         match stage {
             Stage::Starting(start) => self.start_ended(key, pool, start, loss, late),
             Stage::Running => self.shared.placement.ended(key, loss),
@@ -288,7 +295,7 @@ fn take_last_events(process: &mut Process, pump: &Pump) {
             match message {
                 Message::Event(event) => pump.tell(event),
                 Message::Callback(asked) => process.refuse_callback(asked.number),
-                Message::Hello(_) | Message::Taken(_) => {}
+                Message::Hello(_) | Message::Taken(_) | Message::WantSegment(_) => {}
             }
         }
         if !more {

@@ -73,6 +73,8 @@ pub(super) enum Message {
     Callback(Asked),
     /// The worker has taken the refs in the answer to this callback.
     Taken(u64),
+    /// The worker wants a segment of this size for results.
+    WantSegment(u64),
 }
 
 /// What a worker says of itself when it is ready.
@@ -132,6 +134,10 @@ impl Process {
                 Kind::BackgroundTaken => {
                     let number = frame.body.first_chunk();
                     number.map(|number| Message::Taken(u64::from_le_bytes(*number)))
+                }
+                Kind::WantSegment => {
+                    let size = frame.body.first_chunk();
+                    size.map(|size| Message::WantSegment(u64::from_le_bytes(*size)))
                 }
                 Kind::Refused => {
                     let version = String::from_utf8_lossy(frame.body).into_owned();

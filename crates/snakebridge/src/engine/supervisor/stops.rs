@@ -8,7 +8,7 @@ use snakebridge_wire::{DecodeError, DecodeErrorKind, Frame, Header, Kind, Limits
 
 use super::super::lane::{Lane, LaneError};
 use super::Supervisor;
-use crate::exchange::{read_dropped, stop_frame};
+use crate::exchange::{read_dropped, read_ids, stop_frame};
 
 /// A call that is being stopped after its time was over. How long it may take is for the scheduler
 /// to say.
@@ -81,6 +81,18 @@ impl Supervisor {
                 lane.advance();
                 continue;
             }
+            if matches!(kind, Kind::RegionsKept | Kind::RegionsGone) {
+                let ids = read_ids(frame.body).unwrap_or_default();
+                match kind {
+                    Kind::RegionsKept => lane.kept.extend(ids),
+                    _ => self.shared.memory.gone(*worker, &ids),
+                }
+                lane.advance();
+                continue;
+            }
+            for (id, len) in segments_in(&frame) {
+                drop(self.shared.memory.claim(&self.shared, *worker, id, len));
+            }
             let of = if kind == Kind::Callback { frame.header.session } else { *session };
             let of = again.unwrap_or(of);
             match refs_in(&frame) {
@@ -102,6 +114,8 @@ impl Supervisor {
             if kind != Kind::Callback {
                 lane.open -= 1;
                 if lane.open <= 0 {
+                    let used = lane.settle(0);
+                    self.shared.memory.keep(*worker, used);
                     return Ok(true);
                 }
             }
@@ -127,6 +141,14 @@ fn is_careful(error: &DecodeError) -> bool {
 
 fn again_frame(session: u32) -> [u8; HEADER_LEN] {
     Header { kind: Kind::Again, flags: 0, session, len: 0 }.to_bytes()
+}
+
+/// Segments of shared memory in a frame that nobody will read.
+fn segments_in(reply: &Frame<'_>) -> Vec<(u64, u64)> {
+    match Tape::scan(reply.body, Limits::DEFAULT) {
+        Ok(tape) if reply.header.kind == Kind::Value => tape.segments().collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// Ids of the refs in a frame that nobody will read.

@@ -1,0 +1,181 @@
+//! Arrays in shared memory: who has which segment.
+//!
+//! Segments for arguments come from one cache of the process, and are lent to a worker with a
+//! request. They are free again with the reply, unless the worker says that it keeps them. Segments for
+//! results are made for one worker, which fills them; they are free again when nobody reads them here.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use snakebridge_pool::WorkerKey;
+use snakebridge_shm::{Cache, Segment};
+
+use super::{Command, Shared};
+
+/// Most bytes that are kept for further arguments.
+const MOST_CACHED: usize = 512 << 20;
+
+/// Arguments of all bridges.
+static CACHE: Cache = Cache::new(MOST_CACHED);
+
+/// Bytes in shared memory that nobody changes any more. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Region(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// None only while it is dropped.
+    segment: Option<Arc<Segment>>,
+    len: usize,
+    /// Who has filled it; none for arguments.
+    lent_by: Option<(Weak<Shared>, WorkerKey)>,
+}
+
+impl Region {
+    /// A copy of these bytes; `None` where there is no shared memory for it.
+    pub(crate) fn copy_of(data: &[u8]) -> Option<Self> {
+        let mut segment = CACHE.take(data.len()).ok()?;
+        segment.write(data);
+        let segment = Some(Arc::new(segment));
+        Some(Self(Arc::new(Inner { segment, len: data.len(), lent_by: None })))
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.0.segment.as_ref().map_or(0, |segment| segment.id())
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        let segment = self.0.segment.as_ref();
+        segment.and_then(|segment| segment.bytes().get(..self.0.len)).unwrap_or_default()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let Some(segment) = self.segment.take() else { return };
+        if let Some((shared, worker)) = &self.lent_by {
+            if let Some(shared) = shared.upgrade() {
+                shared.placement.ask(Command::FreeSegment(*worker, segment.id()));
+            }
+        } else if let Ok(segment) = Arc::try_unwrap(segment) {
+            CACHE.put(segment);
+        }
+    }
+}
+
+/// What the workers of a bridge have of it.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Segments for arguments that a worker has mapped.
+    known: HashMap<(WorkerKey, u64), Weak<()>>,
+    /// Segments for results.
+    lent: HashMap<(WorkerKey, u64), Arc<Segment>>,
+    /// Arguments that a worker still uses.
+    kept: HashMap<(WorkerKey, u64), Region>,
+}
+
+/// A segment that a worker has to be told of.
+#[derive(Debug)]
+pub(crate) struct Introduction {
+    pub(crate) id: u64,
+    pub(crate) size: usize,
+    pub(crate) descriptor: OwnedFd,
+    pub(crate) is_for_results: bool,
+}
+
+impl Memory {
+    /// Lends arguments to a worker. Gives those that it has to be told of first, and the ids of those that
+    /// it can forget.
+    ///
+    /// # Errors
+    /// There is no descriptor to send.
+    pub(crate) fn introduce(
+        &self,
+        worker: WorkerKey,
+        regions: &[Region],
+    ) -> std::io::Result<(Vec<Introduction>, Vec<u64>)> {
+        let mut state = self.lock();
+        let mut new = Vec::new();
+        for segment in regions.iter().filter_map(|region| region.0.segment.as_ref()) {
+            let key = (worker, segment.id());
+            if !state.known.contains_key(&key) {
+                new.push(introduction(segment, false)?);
+                state.known.insert(key, segment.token());
+            }
+        }
+        Ok((new, state.forget_those_gone(worker)))
+    }
+
+    /// Makes a segment for results of a worker.
+    pub(crate) fn lend(&self, worker: WorkerKey, size: usize) -> std::io::Result<Introduction> {
+        let segment = Arc::new(Segment::new(size)?);
+        let introduction = introduction(&segment, true)?;
+        self.lock().lent.insert((worker, segment.id()), segment);
+        Ok(introduction)
+    }
+
+    /// A result that a worker has put into a segment; `None` if it has no such segment.
+    pub(crate) fn claim(
+        &self,
+        shared: &Arc<Shared>,
+        worker: WorkerKey,
+        id: u64,
+        len: u64,
+    ) -> Option<Region> {
+        let segment = Arc::clone(self.lock().lent.get(&(worker, id))?);
+        let len = usize::try_from(len).ok().filter(|len| *len <= segment.len())?;
+        let lent_by = Some((Arc::downgrade(shared), worker));
+        Some(Region(Arc::new(Inner { segment: Some(segment), len, lent_by })))
+    }
+
+    /// A worker goes on using arguments after its reply.
+    pub(crate) fn keep(&self, worker: WorkerKey, regions: Vec<Region>) {
+        if !regions.is_empty() {
+            self.lock().kept.extend(regions.into_iter().map(|kept| ((worker, kept.id()), kept)));
+        }
+    }
+
+    /// A worker uses these arguments no more.
+    pub(crate) fn gone(&self, worker: WorkerKey, ids: &[u64]) {
+        let mut state = self.lock();
+        let gone: Vec<_> = ids.iter().map(|id| state.kept.remove(&(worker, *id))).collect();
+        drop(state); // What is dropped with them takes a while.
+        drop(gone);
+    }
+
+    /// A worker has ended, with all that it had.
+    pub(crate) fn worker_ended(&self, worker: WorkerKey) {
+        let mut state = self.lock();
+        state.known.retain(|(of, _), _| *of != worker);
+        state.lent.retain(|(of, _), _| *of != worker);
+        let gone: Vec<_> = state.kept.extract_if(|(of, _), _| *of == worker).collect();
+        drop(state);
+        drop(gone);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Segments of a worker that do not exist any more.
+    fn forget_those_gone(&mut self, worker: WorkerKey) -> Vec<u64> {
+        let gone = self
+            .known
+            .extract_if(|(of, _), token| *of == worker && token.strong_count() == 0)
+            .map(|((_, id), _)| id);
+        gone.collect()
+    }
+}
+
+fn introduction(segment: &Segment, is_for_results: bool) -> std::io::Result<Introduction> {
+    let descriptor = segment.as_fd().try_clone_to_owned()?;
+    Ok(Introduction { id: segment.id(), size: segment.len(), descriptor, is_for_results })
+}

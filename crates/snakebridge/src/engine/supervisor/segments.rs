@@ -1,0 +1,63 @@
+//! Telling workers of segments of shared memory.
+
+use std::os::fd::OwnedFd;
+
+use snakebridge_pool::WorkerKey;
+use snakebridge_wire::{Header, Kind};
+
+use super::super::memory::Introduction;
+use super::Supervisor;
+use super::process::Process;
+
+/// The largest segment that a worker gets for results.
+const LARGEST: u64 = 1 << 36;
+
+impl Supervisor {
+    pub(super) fn introduce(
+        &mut self,
+        worker: WorkerKey,
+        introductions: Vec<Introduction>,
+        forgotten: &[u64],
+    ) {
+        let Some(process) = self.process(worker) else { return };
+        introductions.into_iter().for_each(|it| process.introduce(it));
+        for id in forgotten {
+            process.send(frame(Kind::SegmentForgotten, &id.to_le_bytes()), None);
+        }
+    }
+
+    pub(super) fn free_segment(&mut self, worker: WorkerKey, id: u64) {
+        if let Some(process) = self.process(worker) {
+            process.send(frame(Kind::SegmentFreed, &id.to_le_bytes()), None);
+        }
+    }
+
+    /// A worker wants a segment for results. It does without where there is none.
+    pub(super) fn want_segment(&mut self, place: usize, size: u64) {
+        let Some(process) = &mut self.processes[place] else { return };
+        let size = usize::try_from(size).ok().filter(|size| *size as u64 <= LARGEST);
+        match size.and_then(|size| self.shared.memory.lend(process.key, size).ok()) {
+            Some(introduction) => process.introduce(introduction),
+            None => process.send(segment_frame(0, 0, true), None),
+        }
+    }
+}
+
+impl Process {
+    fn introduce(&mut self, introduction: Introduction) {
+        let Introduction { id, size, descriptor, is_for_results } = introduction;
+        let descriptor: Option<OwnedFd> = Some(descriptor);
+        self.send(segment_frame(id, size as u64, is_for_results), descriptor);
+    }
+}
+
+fn segment_frame(id: u64, size: u64, is_for_results: bool) -> Vec<u8> {
+    let mut body = [id.to_le_bytes(), size.to_le_bytes()].concat();
+    body.push(is_for_results.into());
+    frame(Kind::Segment, &body)
+}
+
+fn frame(kind: Kind, body: &[u8]) -> Vec<u8> {
+    let header = Header { kind, flags: 0, session: 0, len: body.len() as u64 };
+    [&header.to_bytes(), body].concat()
+}
