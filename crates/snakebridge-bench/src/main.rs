@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arrays;
 mod awaited;
 mod callbacks;
 mod calls;
@@ -85,6 +86,8 @@ enum Group {
     Streams,
     /// Ten thousand records
     Records,
+    /// Arrays of numpy
+    Arrays,
     /// From nothing to a first result
     Start,
     /// One more worker, forked and not
@@ -181,6 +184,7 @@ fn measure(options: &Options) -> Result<Report> {
         (Group::Pipelines, pipelines::run),
         (Group::Streams, streams::run),
         (Group::Records, records::run),
+        (Group::Arrays, arrays::run),
         (Group::Start, start::run),
         (Group::Forks, forks::run),
         (Group::Memory, memory::run),

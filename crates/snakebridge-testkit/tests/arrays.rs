@@ -36,6 +36,15 @@ def made(kind):
 def record():
     return {"name": "grid", "grid": numpy.eye(2), "rest": [numpy.arange(3)]}
 
+held = []
+
+def hold_and_call(array, callback):
+    callback()
+    held.append(array[1:])
+
+def held_is(value):
+    return bool((held.pop() == value).all())
+
 def several(n):
     for i in range(n):
         yield numpy.full(2, float(i))
@@ -162,15 +171,14 @@ fn arrays_are_found_anywhere_in_a_result() {
 
 #[test]
 fn arrays_stay_where_nothing_else_is_asked_for() {
-    let py = numpy();
+    let py = numpy().session().open().unwrap();
     let array: Ref = py.call("numpy", "eye", (2,)).wait().unwrap();
     assert!(matches!(py.call("numpy", "eye", (2,)).wait().unwrap(), Value::Ref(_)));
     let copied: Array<f64> = array.method("__mul__", (3.0,)).wait().unwrap();
     assert_eq!(copied.as_slice(), [3.0, 0.0, 0.0, 3.0]);
     // Nothing is left of the tries to read them as values.
     drop(array);
-    let id = py.current_session().unwrap();
-    assert_eq!(py.session_refs(&id).unwrap().len(), 0);
+    assert_eq!(py.session_refs(py.id()).unwrap().len(), 0);
 }
 
 #[test]
@@ -304,4 +312,68 @@ fn a_worker_that_ends_takes_no_array_along() {
     assert_eq!(sum, 400_000.0);
     py.shutdown();
     assert_eq!(ones.as_slice().len(), 200_000);
+}
+
+#[test]
+fn arrays_of_calls_around_a_callback_are_not_those_of_calls_inside() {
+    let py = numpy();
+    let large = |n: u8| vec![n; 100_000];
+    let inner = py.clone();
+    let callback = py.callback(move || {
+        let other = vec![50_u8; 100_000];
+        let sum: u64 = inner.call("numpy", "sum", (ArrayView::from(&other),)).wait()?;
+        Ok(sum)
+    });
+    let items = large(3);
+    py.exec("fixture", "hold_and_call", (ArrayView::from(&items), &callback)).wait().unwrap();
+    for n in 60..70 {
+        let other = large(n);
+        py.exec("numpy", "sum", (ArrayView::from(&other),)).wait().unwrap();
+    }
+    assert!(py.call::<bool>("fixture", "held_is", (3,)).wait().unwrap());
+}
+
+/// Many arrays of all sizes, in both directions, while workers are killed.
+#[test]
+fn nothing_is_left_of_many_arrays() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let python = environment::with_packages(folder, &["numpy", "pandas"]).unwrap();
+    let count = std::env::var("SNAKEBRIDGE_SOAK_ARRAYS").ok().and_then(|n| n.parse().ok());
+    let run = |count: usize| {
+        let py = Bridge::builder().python(python.to_str().unwrap()).workers(2).build().unwrap();
+        let (mut good, mut lost) = (0, 0);
+        let mut last = Vec::new();
+        for n in 0..count {
+            if n % 501 == 500 {
+                let _ = py.exec("os", "kill", (0, 9)).wait();
+            }
+            let items = vec![n as f64; (n * 7919) % 60_000 + 1];
+            let doubled =
+                py.call::<Array<f64>>("numpy", "multiply", (ArrayView::from(&items), 2.0));
+            match doubled.wait() {
+                Ok(doubled) => {
+                    assert!(doubled.as_slice().iter().all(|item| *item == 2.0 * n as f64));
+                    good += 1;
+                    last.push(doubled);
+                    last.drain(..last.len().saturating_sub(5));
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WorkerLost, "{error}");
+                    lost += 1;
+                }
+            }
+        }
+        assert!(good > 9 * lost, "{good} {lost}");
+        assert!(last.iter().all(|array| array.as_slice().windows(2).all(|two| two[0] == two[1])));
+    };
+    run(200);
+    let before = shared_mappings();
+    run(count.unwrap_or(3000));
+    // What the cache keeps does not grow with the number of arrays.
+    assert!(shared_mappings() <= before + 40, "{before} before, {} after", shared_mappings());
+}
+
+fn shared_mappings() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    maps.lines().filter(|line| line.contains("memfd:snakebridge")).count()
 }

@@ -272,6 +272,19 @@ fn a_worker_ends_with_its_bridge() {
     assert!(begin.elapsed() < Duration::from_secs(5));
 }
 
+#[test]
+fn a_call_that_is_being_stopped_does_not_hold_up_the_end() {
+    for _ in 0..4 {
+        let (py, _folder) = fixture(5);
+        let call = py.call::<()>("fixture", "forever", ("late",)).awaited();
+        call.timeout(Duration::from_millis(200)).wait().unwrap_err();
+        let begin = Instant::now();
+        drop(py);
+        // Two seconds is when whoever has not ended is killed.
+        assert!(begin.elapsed() < Duration::from_millis(1500), "{:?}", begin.elapsed());
+    }
+}
+
 #[cfg(feature = "tokio")]
 #[tokio::test]
 async fn hundreds_of_calls_are_awaited_at_once() {

@@ -20,7 +20,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     (
         "snakebridge-bench",
-        &["snakebridge", "snakebridge-wire", "snakebridge-pool", "snakebridge-worker"],
+        &[
+            "snakebridge",
+            "snakebridge-wire",
+            "snakebridge-pool",
+            "snakebridge-testkit",
+            "snakebridge-worker",
+        ],
     ),
     ("xtask", &[]),
 ];

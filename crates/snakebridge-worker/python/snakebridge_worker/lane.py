@@ -366,6 +366,9 @@ class Lane:
         self.running = False
         self.depth += 1
         outer = self.session
+        # Arrays of this call are not those of calls inside, whose replies come first.
+        arrived = self.arrived[:]
+        self.arrived.clear()
         try:
             body = self.encode_arguments(session, args, kwargs)
             size = len(body) + frames.NUMBER.size
@@ -376,6 +379,7 @@ class Lane:
             self.last = None
             self.depth -= 1
             self.session = outer
+            self.arrived[:0] = arrived
             self.running = True
         if answer is None:
             raise frames.ProtocolError("the host closed the lane while it ran a callback")

@@ -5,6 +5,7 @@
 //! results are made for one worker, which fills them; they are free again when nobody reads them here.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -15,6 +16,9 @@ use super::{Command, Shared};
 
 /// Most bytes that are kept for further arguments.
 const MOST_CACHED: usize = 512 << 20;
+
+/// Most bytes that a worker keeps for further results.
+const MOST_LENT: usize = 256 << 20;
 
 /// Arguments of all bridges.
 static CACHE: Cache = Cache::new(MOST_CACHED);
@@ -103,10 +107,9 @@ impl Memory {
         let mut state = self.lock();
         let mut new = Vec::new();
         for segment in regions.iter().filter_map(|region| region.0.segment.as_ref()) {
-            let key = (worker, segment.id());
-            if !state.known.contains_key(&key) {
+            if let Entry::Vacant(unknown) = state.known.entry((worker, segment.id())) {
                 new.push(introduction(segment, false)?);
-                state.known.insert(key, segment.token());
+                unknown.insert(segment.token());
             }
         }
         Ok((new, state.forget_those_gone(worker)))
@@ -132,6 +135,21 @@ impl Memory {
         let len = usize::try_from(len).ok().filter(|len| *len <= segment.len())?;
         let lent_by = Some((Arc::downgrade(shared), worker));
         Some(Region(Arc::new(Inner { segment: Some(segment), len, lent_by })))
+    }
+
+    /// Nobody reads a result any more. Whether its worker can use the segment for another one; otherwise it
+    /// has to forget it.
+    pub(crate) fn is_to_be_used_again(&self, worker: WorkerKey, id: u64) -> bool {
+        let mut state = self.lock();
+        let own = state.lent.iter().filter(|((of, _), _)| *of == worker);
+        let bytes: usize = own.map(|(_, segment)| segment.len()).sum();
+        if bytes <= MOST_LENT {
+            return true;
+        }
+        let gone = state.lent.remove(&(worker, id));
+        drop(state); // Giving large memory back takes a while.
+        drop(gone);
+        false
     }
 
     /// A worker goes on using arguments after its reply.

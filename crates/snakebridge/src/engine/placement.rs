@@ -290,6 +290,8 @@ impl Placement {
         }
         state.closed = true;
         state.scheduler.close(Instant::now());
+        // Also those of workers that are not idle, which would wait for their end.
+        state.places.iter_mut().for_each(|place| place.lanes.clear());
         state.commands.push(Command::Shutdown);
         self.lost.notify_all();
         state.wake_for_loss();

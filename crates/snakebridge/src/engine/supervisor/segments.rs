@@ -27,8 +27,12 @@ impl Supervisor {
     }
 
     pub(super) fn free_segment(&mut self, worker: WorkerKey, id: u64) {
+        let kind = match self.shared.memory.is_to_be_used_again(worker, id) {
+            true => Kind::SegmentFreed,
+            false => Kind::SegmentForgotten,
+        };
         if let Some(process) = self.process(worker) {
-            process.send(frame(Kind::SegmentFreed, &id.to_le_bytes()), None);
+            process.send(frame(kind, &id.to_le_bytes()), None);
         }
     }
 

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import unittest
+from typing import Any
+from unittest import mock
+
+from snakebridge_worker import frames, news, regions
+
+
+class Array:
+    """What can be referred to weakly."""
+
+
+class Host:
+    """Answers wishes for segments."""
+
+    def __init__(self, *, has_memory: bool = True) -> None:
+        self.asked: list[int] = []
+        self.has_memory = has_memory
+
+    def send(self, frame: bytes) -> None:
+        (size,) = frames.NUMBER.unpack(frame[frames.HEADER_LEN :])
+        self.asked.append(size)
+        if self.has_memory:
+            add(1000 + len(self.asked), size, is_for_results=True)
+        else:
+            regions.refused()
+
+
+def add(segment: int, size: int, *, is_for_results: bool = False) -> None:
+    with tempfile.TemporaryFile() as file:
+        file.truncate(size)
+        regions.add(segment, size, os.dup(file.fileno()), is_for_results=is_for_results)
+
+
+def kinds(told: bytes) -> list[int]:
+    found = []
+    while told:
+        _, kind, _, _, length = frames.HEADER.unpack_from(told)
+        found.append(kind)
+        told = told[frames.HEADER_LEN + length :]
+    return found
+
+
+@unittest.skipUnless(sys.platform == "linux", "there are no segments elsewhere")
+class Regions(unittest.TestCase):
+    def setUp(self) -> None:
+        self.arrived: list[int] = []
+        for name, value in (("arrived", self.arrived), ("gone", []), ("control", None)):
+            patch = mock.patch.object(news, name, value)
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def note(self, segment: int) -> Any:
+        array = Array()
+        regions.note(segment, array)
+        return array
+
+    def test_arguments_are_read_only_and_gone_with_the_reply(self) -> None:
+        add(1, regions.SMALLEST)
+        with self.assertRaises(TypeError):
+            regions.find(1)[0] = 1
+        array = self.note(1)
+        del array
+        self.assertEqual(regions.tell(self.arrived), b"")
+        self.assertEqual(self.arrived, [])
+
+    def test_those_that_are_kept_are_told_of_and_their_end_too(self) -> None:
+        first, second = self.note(2), self.note(3)
+        del second
+        self.assertEqual(kinds(regions.tell(self.arrived)), [frames.REGIONS_KEPT])
+        self.assertEqual(regions.tell(self.arrived), b"")
+        del first
+        self.assertEqual(news.gone, [2])
+        self.assertEqual(kinds(regions.tell(self.arrived)), [frames.REGIONS_GONE])
+        self.assertEqual(regions.tell(self.arrived), b"")
+
+    def test_results_are_put_where_the_host_says(self) -> None:
+        host: Any = Host()
+        news.control = host
+        taken = regions.take(regions.SMALLEST + 1)
+        assert taken is not None
+        segment, mapped = taken
+        mapped[0] = 7
+        self.assertEqual(host.asked, [2 * regions.SMALLEST])
+        regions.freed(segment)
+        self.assertEqual(regions.take(2 * regions.SMALLEST), taken, "it is used again")
+        self.assertEqual(len(host.asked), 1)
+        regions.forgotten(segment)
+
+    def test_where_there_is_none_nothing_waits(self) -> None:
+        self.assertIsNone(regions.take(regions.SMALLEST))
+        host: Any = Host(has_memory=False)
+        news.control = host
+        self.assertIsNone(regions.take(regions.SMALLEST - 1), "it is too small to be worth it")
+        self.assertIsNone(regions.take(1 << 30))
+        self.assertEqual(host.asked, [1 << 30])
+
+    def test_one_that_never_comes(self) -> None:
+        limit = mock.patch.object(regions, "_LIMIT", 0.001)
+        with limit, self.assertRaisesRegex(MemoryError, "segment 99"):
+            regions.find(99)
