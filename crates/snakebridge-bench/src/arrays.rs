@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use snakebridge::{Array, ArrayView, Bridge};
+use snakebridge::{Array, ArrayMut, ArrayView, Bridge};
 use snakebridge_testkit::environment::with_packages;
 
 use crate::cores::Cores;
@@ -40,6 +40,7 @@ pub(crate) fn run(setup: &Setup, report: &mut Report) -> Result<()> {
         let builder = setup.bridge().python(python.to_string_lossy()).module_path(folder);
         let py = builder.build()?;
         large(&py, setup, cores, report)?;
+        shared(&py, setup, cores, report)?;
         small(&py, setup, cores, report)?;
     }
     Ok(())
@@ -71,6 +72,31 @@ fn large(py: &Bridge, setup: &Setup, cores: Cores, report: &mut Report) -> Resul
     report.number(cores.name("array_out_64_mib_ms"), outs.p50_ms());
     cores.ratio(report, "array_in_over_memcpy", ins.over(&copies), 1.6);
     cores.ratio(report, "array_out_over_memcpy", outs.over(&copies), 1.6);
+    Ok(())
+}
+
+/// Measures calls with arrays that are in shared memory already, of three sizes, and one without any.
+fn shared(py: &Bridge, setup: &Setup, cores: Cores, report: &mut Report) -> Result<()> {
+    let sizes = [1_usize, 64, 512];
+    let arrays = sizes.map(|mib| Ok(ArrayMut::<f64>::zeros(&[mib << 17])?.freeze()));
+    let arrays = arrays.into_iter().collect::<Result<Vec<Array<f64>>>>()?;
+    let mut nulls = Series::default();
+    let mut series = sizes.map(|_| Series::default());
+    for round in 0..=setup.rounds(10, 30) {
+        nulls.round(200, || py.call::<usize>("builtins", "len", ("",)).wait().map(drop))?;
+        for (array, series) in arrays.iter().zip(&mut series) {
+            let len = || py.call::<usize>("builtins", "len", (array,)).wait().map(drop);
+            series.round(200, len)?;
+        }
+        if round == 0 {
+            nulls.clear();
+            series.iter_mut().for_each(Series::clear);
+        }
+    }
+    let [small, _, large] = &series;
+    report.number(cores.name("array_shared_in_us"), large.p50_us());
+    cores.ratio(report, "array_shared_512_over_1_mib", large.over(small), 1.2);
+    cores.ratio(report, "array_shared_in_over_call", large.over(&nulls), 3.0);
     Ok(())
 }
 

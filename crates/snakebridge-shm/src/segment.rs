@@ -70,9 +70,15 @@ impl Segment {
     /// If there are more than it has.
     pub fn write(&mut self, data: &[u8]) {
         assert!(data.len() <= self.len, "{} bytes into a segment of {}", data.len(), self.len);
-        // SAFETY: so many bytes are mapped from `start` on, and `&mut self` says that nobody here reads them.
-        // `data` is no part of them: a reference to those would be a borrow of `self`.
-        unsafe { self.start.as_ptr().copy_from_nonoverlapping(data.as_ptr(), data.len()) };
+        self.bytes_mut()[..data.len()].copy_from_slice(data);
+    }
+
+    /// All of its bytes, to be changed.
+    #[must_use]
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: so many bytes are mapped from `start` on, as long as `self` lives, and `&mut self` says that
+        // nobody here reads them. The other process keeps to the agreement of the crate.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 
     /// All of its bytes.

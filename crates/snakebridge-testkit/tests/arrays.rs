@@ -7,7 +7,9 @@ use std::sync::OnceLock;
 
 use proptest::prelude::*;
 use serde::Deserialize;
-use snakebridge::{Array, ArrayView, Bridge, Element, ErrorKind, Output, Ref, Value, args};
+use snakebridge::{
+    Array, ArrayMut, ArrayView, Bridge, Element, ErrorKind, Output, Ref, Value, args,
+};
 use snakebridge_testkit::environment;
 
 const FIXTURE: &str = r#"
@@ -331,6 +333,52 @@ fn arrays_of_calls_around_a_callback_are_not_those_of_calls_inside() {
         py.exec("numpy", "sum", (ArrayView::from(&other),)).wait().unwrap();
     }
     assert!(py.call::<bool>("fixture", "held_is", (3,)).wait().unwrap());
+}
+
+#[test]
+fn arrays_that_are_filled_in_place_go_to_many_workers() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let python = environment::with_packages(folder, &["numpy", "pandas"]).unwrap();
+    let py = Bridge::builder().python(python.to_str().unwrap()).workers(2).build().unwrap();
+    for count in [10_usize, 300_000] {
+        let mut filled = ArrayMut::<f64>::zeros(&[count, 2]).unwrap();
+        assert!(filled.as_mut_slice().iter().all(|item| *item == 0.0));
+        filled.as_mut_slice().fill(3.0);
+        assert_eq!(filled.shape(), [count, 2]);
+        let filled = filled.freeze();
+        let sums = py.map::<f64>("numpy", "sum", vec![(filled.clone(),); 20]).chunk(1).iter();
+        assert!(sums.map(Result::unwrap).all(|sum| sum == 6.0 * count as f64));
+        assert!(filled.as_slice().iter().all(|item| *item == 3.0));
+        let booleans = ArrayMut::<bool>::zeros(&[count, 2]).unwrap().freeze();
+        assert!(!py.call::<bool>("numpy", "any", (&booleans,)).wait().unwrap());
+    }
+    // What was used before is zero again.
+    let mut again = ArrayMut::<f64>::zeros(&[600_000]).unwrap();
+    assert!(again.as_mut_slice().iter().all(|item| *item == 0.0));
+    assert!(ArrayMut::<f64>::zeros(&[usize::MAX, 2]).is_err());
+}
+
+#[test]
+fn results_can_be_arguments_without_a_copy() {
+    let py = numpy();
+    let ones: Array<f64> = py.call("numpy", "ones", (100_000,)).wait().unwrap();
+    let sum: f64 = py.call("numpy", "sum", (&ones,)).wait().unwrap();
+    assert_eq!(sum, 100_000.0);
+    let described: Value = py.call("fixture", "describe", (&ones,)).wait().unwrap();
+    assert_eq!(format!("{described:?}"), "['ndarray', 'float64', (100000,), False, True]");
+    let kept: Ref = py.call("builtins", "memoryview", (&ones,)).wait().unwrap();
+    drop(ones);
+    for n in 0..5 {
+        let other: Array<f64> = py.call("numpy", "full", (100_000, f64::from(n))).wait().unwrap();
+        drop(other);
+    }
+    assert_eq!(kept.item::<f64>(50_000).wait().unwrap(), 1.0);
+    drop(kept);
+    // Its memory is for results again.
+    for n in 0..20 {
+        let other: Array<f64> = py.call("numpy", "full", (100_000, f64::from(n))).wait().unwrap();
+        assert_eq!(other.as_slice()[99_999], f64::from(n));
+    }
 }
 
 /// Many arrays of all sizes, in both directions, while workers are killed.

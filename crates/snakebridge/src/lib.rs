@@ -78,7 +78,7 @@ mod vectors;
 
 pub use adapters::Adapter;
 pub use args::{Args, IntoArgs};
-pub use arrays::{Array, ArrayView, Element, ShapeError};
+pub use arrays::{Array, ArrayMut, ArrayView, Element, ShapeError};
 pub use bridge::Bridge;
 pub use builder::BridgeBuilder;
 pub use bytes::Bytes;

@@ -12,8 +12,6 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use snakebridge_shm::SMALLEST;
-
 use crate::callback::Callback;
 use crate::engine::memory::Region;
 use crate::refs::Ref;
@@ -110,11 +108,21 @@ pub(crate) fn note_promise(pipeline: u64) -> bool {
 
 /// Puts bytes into shared memory, where there is any and they are many: the id of their segment.
 pub(crate) fn share(data: &[u8]) -> Option<u64> {
-    let may_share = ENCODING.with(|scope| scope.borrow().as_ref().is_some_and(|it| it.may_share));
-    if !may_share || data.len() < SMALLEST {
+    if !may_share() {
         return None;
     }
-    let region = Region::copy_of(data)?;
+    share_region(Region::copy_of(data)?)
+}
+
+fn may_share() -> bool {
+    ENCODING.with(|scope| scope.borrow().as_ref().is_some_and(|noted| noted.may_share))
+}
+
+/// Sends what is in shared memory already, where there is a way to do so: the id of its segment.
+pub(crate) fn share_region(region: Region) -> Option<u64> {
+    if !may_share() {
+        return None;
+    }
     let id = region.id();
     note(|noted| noted.regions.push(region)).then_some(id)
 }

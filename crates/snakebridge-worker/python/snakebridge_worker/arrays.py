@@ -54,6 +54,8 @@ def build(dtype: str, shape: tuple[int, ...], data: bytes | tuple[int, int]) -> 
     if numpy is None:
         return _view(dtype, shape, mapped[:count])
     array = numpy.ndarray(shape, dtype, mapped)
+    # The memory of a result of this worker that comes back could be written to.
+    array.flags.writeable = False
     # Whatever is made of it without a copy holds it: numpy goes no further than to this one.
     regions.note(segment, array)
     return array

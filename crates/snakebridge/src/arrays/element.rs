@@ -3,7 +3,7 @@
 use std::any::TypeId;
 use std::fmt;
 
-use bytemuck::{NoUninit, Pod};
+use bytemuck::{NoUninit, Pod, Zeroable};
 
 use super::Array;
 
@@ -16,7 +16,9 @@ use super::Array;
 /// | `f32`, `f64` | `float32`, `float64` |
 /// | `bool` | `bool` |
 /// | `[f32; 2]`, `[f64; 2]` | `complex64`, `complex128`: real and imaginary parts |
-pub trait Element: sealed::Sealed + NoUninit + PartialEq + fmt::Debug + Send + Sync {
+pub trait Element:
+    sealed::Sealed + NoUninit + Zeroable + PartialEq + fmt::Debug + Send + Sync
+{
     /// numpy's short name of the type, with the order of its bytes: `<f8`.
     #[doc(hidden)]
     const DTYPE: &'static str;
@@ -29,6 +31,9 @@ pub trait Element: sealed::Sealed + NoUninit + PartialEq + fmt::Debug + Send + S
     /// The items that these bytes are, where they can be looked at as they are.
     #[doc(hidden)]
     fn in_place(data: &[u8]) -> Option<&[Self]>;
+    /// The same, to be changed.
+    #[doc(hidden)]
+    fn in_place_mut(data: &mut [u8]) -> Option<&mut [Self]>;
 }
 
 #[expect(unnameable_types, reason = "that is what seals the trait")]
@@ -37,7 +42,7 @@ mod sealed {
 }
 
 macro_rules! elements {
-    ($($type:ty: $dtype:literal $name:literal $copied:path, $in_place:path;)*) => {
+    ($($type:ty: $dtype:literal $name:literal $copied:path, $in_place:path, $in_place_mut:path;)*) => {
         $(impl sealed::Sealed for $type {}
 
         impl Element for $type {
@@ -50,6 +55,10 @@ macro_rules! elements {
 
             fn in_place(data: &[u8]) -> Option<&[Self]> {
                 $in_place(data)
+            }
+
+            fn in_place_mut(data: &mut [u8]) -> Option<&mut [Self]> {
+                $in_place_mut(data)
             }
         })*
 
@@ -70,19 +79,19 @@ macro_rules! elements {
 }
 
 elements! {
-    i8: "|i1" "int8" copied, in_place;
-    i16: "<i2" "int16" copied, in_place;
-    i32: "<i4" "int32" copied, in_place;
-    i64: "<i8" "int64" copied, in_place;
-    u8: "|u1" "uint8" copied, in_place;
-    u16: "<u2" "uint16" copied, in_place;
-    u32: "<u4" "uint32" copied, in_place;
-    u64: "<u8" "uint64" copied, in_place;
-    f32: "<f4" "float32" copied, in_place;
-    f64: "<f8" "float64" copied, in_place;
-    bool: "|b1" "bool" booleans, never;
-    [f32; 2]: "<c8" "complex64" copied, in_place;
-    [f64; 2]: "<c16" "complex128" copied, in_place;
+    i8: "|i1" "int8" copied, in_place, in_place_mut;
+    i16: "<i2" "int16" copied, in_place, in_place_mut;
+    i32: "<i4" "int32" copied, in_place, in_place_mut;
+    i64: "<i8" "int64" copied, in_place, in_place_mut;
+    u8: "|u1" "uint8" copied, in_place, in_place_mut;
+    u16: "<u2" "uint16" copied, in_place, in_place_mut;
+    u32: "<u4" "uint32" copied, in_place, in_place_mut;
+    u64: "<u8" "uint64" copied, in_place, in_place_mut;
+    f32: "<f4" "float32" copied, in_place, in_place_mut;
+    f64: "<f8" "float64" copied, in_place, in_place_mut;
+    bool: "|b1" "bool" booleans, never, never_mut;
+    [f32; 2]: "<c8" "complex64" copied, in_place, in_place_mut;
+    [f64; 2]: "<c16" "complex128" copied, in_place, in_place_mut;
 }
 
 fn copied<T: Pod>(data: &[u8]) -> Option<Vec<T>> {
@@ -106,7 +115,15 @@ fn in_place<T: Pod>(data: &[u8]) -> Option<&[T]> {
     bytemuck::try_cast_slice(data).ok()
 }
 
+fn in_place_mut<T: Pod>(data: &mut [u8]) -> Option<&mut [T]> {
+    bytemuck::try_cast_slice_mut(data).ok()
+}
+
 /// Other bytes than 0 and 1 are no booleans, and are looked at once.
 fn never(_: &[u8]) -> Option<&[bool]> {
+    None
+}
+
+fn never_mut(_: &mut [u8]) -> Option<&mut [bool]> {
     None
 }

@@ -29,6 +29,14 @@ impl<T: Element> Items<T> {
         }
     }
 
+    /// Where they are in shared memory.
+    pub(super) fn region(&self) -> Option<&Region> {
+        match self {
+            Self::Own(_) => None,
+            Self::Shared(region) => Some(region),
+        }
+    }
+
     pub(super) fn into_vec(self) -> Vec<T> {
         match self {
             Self::Own(items) => items,

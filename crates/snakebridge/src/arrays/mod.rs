@@ -1,6 +1,7 @@
 //! Arrays of numbers: numpy's, and all that numpy can look at.
 
 mod element;
+mod fill;
 mod items;
 #[cfg(feature = "ndarray")]
 mod ndarray;
@@ -13,8 +14,11 @@ use serde::ser::{Serialize, Serializer};
 
 pub use element::Element;
 pub(crate) use element::is_array;
+pub use fill::ArrayMut;
 use items::Items;
 pub use view::ArrayView;
+
+use crate::scope;
 
 /// An array of numbers in any number of dimensions, in C order: the last index changes fastest.
 ///
@@ -24,7 +28,8 @@ pub use view::ArrayView;
 /// Python where a [`Ref`](crate::Ref) is asked for, or a [`Value`](crate::Value).
 ///
 /// As an argument it is an array of numpy that Python cannot write to, or where numpy is missing a
-/// `memoryview`. [`ArrayView`] is the same for items that are not to be copied beforehand.
+/// `memoryview`. [`ArrayView`] is the same for items that are somewhere else already, and [`ArrayMut`] is for
+/// items that are made for Python, and then not copied. Nor is a large array that has come from Python.
 ///
 /// ```no_run
 /// use snakebridge::{Array, ArrayView, Bridge};
@@ -126,7 +131,13 @@ impl<T: Element> PartialEq for Array<T> {
 
 impl<T: Element> Serialize for Array<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.view().serialize(serializer)
+        match self.items.region() {
+            Some(region) => {
+                let share = || scope::share_region(region.clone());
+                view::write::<T, S>(serializer, &self.shape, region.bytes(), share)
+            }
+            None => self.view().serialize(serializer),
+        }
     }
 }
 
@@ -139,10 +150,20 @@ impl<T: Element> fmt::Debug for Array<T> {
 
 /// Whether so many items fill a shape.
 fn check(shape: &[usize], items: usize) -> Result<(), ShapeError> {
-    let places = shape.iter().try_fold(1_usize, |places, count| places.checked_mul(*count));
-    match places == Some(items) {
+    match places(shape) == Some(items) {
         true => Ok(()),
-        false => Err(ShapeError { shape: shape.into(), items }),
+        false => Err(ShapeError::new(shape, items)),
+    }
+}
+
+/// How many items fill a shape.
+fn places(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1_usize, |places, count| places.checked_mul(*count))
+}
+
+impl ShapeError {
+    fn new(shape: &[usize], items: usize) -> Self {
+        Self { shape: shape.into(), items }
     }
 }
 

@@ -66,19 +66,30 @@ impl<'a, T: Element> From<&'a Vec<T>> for ArrayView<'a, T> {
 
 impl<T: Element> Serialize for ArrayView<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if !scope::is_encoding() {
-            return Err(S::Error::custom("an array can only be an argument of a call"));
+        let data = bytemuck::cast_slice(self.items);
+        write::<T, S>(serializer, &self.shape, data, || scope::share(data))
+    }
+}
+
+/// Writes an array whose items may go through shared memory: then `share` gives the id of the segment.
+pub(super) fn write<T: Element, S: Serializer>(
+    serializer: S,
+    shape: &[usize],
+    data: &[u8],
+    share: impl FnOnce() -> Option<u64>,
+) -> Result<S::Ok, S::Error> {
+    if !scope::is_encoding() {
+        return Err(S::Error::custom("an array can only be an argument of a call"));
+    }
+    let shape = Shape(shape);
+    match share() {
+        Some(segment) => {
+            let parts = (T::DTYPE, shape, (segment, data.len()));
+            serializer.serialize_newtype_struct(token::ARRAY, &parts)
         }
-        let (shape, data) = (Shape(&self.shape), bytemuck::cast_slice(self.items));
-        match scope::share(data) {
-            Some(segment) => {
-                let parts = (T::DTYPE, shape, (segment, data.len()));
-                serializer.serialize_newtype_struct(token::ARRAY, &parts)
-            }
-            None => {
-                let parts = (T::DTYPE, shape, Items(data));
-                serializer.serialize_newtype_struct(token::ARRAY, &parts)
-            }
+        None => {
+            let parts = (T::DTYPE, shape, Items(data));
+            serializer.serialize_newtype_struct(token::ARRAY, &parts)
         }
     }
 }

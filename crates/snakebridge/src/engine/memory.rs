@@ -10,7 +10,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use snakebridge_pool::WorkerKey;
-use snakebridge_shm::{Cache, Segment};
+use snakebridge_shm::{Cache, SMALLEST, Segment};
 
 use super::{Command, Shared};
 
@@ -36,13 +36,22 @@ struct Inner {
     lent_by: Option<(Weak<Shared>, WorkerKey)>,
 }
 
+/// A segment for so many bytes of arguments, where they are enough for one and there is memory to share.
+pub(crate) fn take_segment(len: usize) -> Option<Segment> {
+    (len >= SMALLEST).then(|| CACHE.take(len).ok()).flatten()
+}
+
 impl Region {
-    /// A copy of these bytes; `None` where there is no shared memory for it.
+    /// A copy of these bytes; `None` where [`take_segment`] gives none.
     pub(crate) fn copy_of(data: &[u8]) -> Option<Self> {
-        let mut segment = CACHE.take(data.len()).ok()?;
+        let mut segment = take_segment(data.len())?;
         segment.write(data);
-        let segment = Some(Arc::new(segment));
-        Some(Self(Arc::new(Inner { segment, len: data.len(), lent_by: None })))
+        Some(Self::of(segment, data.len()))
+    }
+
+    /// The first bytes of a segment, which is complete.
+    pub(crate) fn of(segment: Segment, len: usize) -> Self {
+        Self(Arc::new(Inner { segment: Some(Arc::new(segment)), len, lent_by: None }))
     }
 
     pub(crate) fn id(&self) -> u64 {
@@ -119,7 +128,10 @@ impl Memory {
     pub(crate) fn lend(&self, worker: WorkerKey, size: usize) -> std::io::Result<Introduction> {
         let segment = Arc::new(Segment::new(size)?);
         let introduction = introduction(&segment, true)?;
-        self.lock().lent.insert((worker, segment.id()), segment);
+        let mut state = self.lock();
+        // It may come back as an argument.
+        state.known.insert((worker, segment.id()), segment.token());
+        state.lent.insert((worker, segment.id()), segment);
         Ok(introduction)
     }
 
