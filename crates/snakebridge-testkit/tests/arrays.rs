@@ -381,6 +381,24 @@ fn results_can_be_arguments_without_a_copy() {
     }
 }
 
+#[test]
+fn an_array_that_was_sent_twice_is_kept_until_both_are_gone() {
+    let py = numpy();
+    let array = Array::from(vec![5_u8; 100_000]);
+    let mut shared = ArrayMut::<u8>::zeros(&[100_000]).unwrap();
+    shared.as_mut_slice().copy_from_slice(array.as_slice());
+    let shared = shared.freeze();
+    let view = || py.call::<Ref>("builtins", "memoryview", (&shared,)).wait().unwrap();
+    let (first, second) = (view(), view());
+    drop(shared);
+    drop(second);
+    for n in 0..20 {
+        let other = vec![n; 100_000];
+        py.exec("numpy", "sum", (ArrayView::from(&other),)).wait().unwrap();
+    }
+    assert_eq!(first.item::<u8>(99_999).wait().unwrap(), 5);
+}
+
 /// Many arrays of all sizes, in both directions, while workers are killed.
 #[test]
 fn nothing_is_left_of_many_arrays() {

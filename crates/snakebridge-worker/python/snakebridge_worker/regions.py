@@ -32,8 +32,10 @@ _refusals = [0]
 # Whatever of these has changed.
 _changed = Condition()
 
-# Arrays of the host that are there, by their segments.
-_arrays: dict[int, weakref.ref[Any]] = {}
+# How many arrays of the host are there, by their segments: one may come several times.
+_alive: dict[int, int] = {}
+# What tells of their ends, by what it is itself.
+_watched: dict[int, weakref.ref[Any]] = {}
 # Segments that the host was told to leave alone.
 _kept: set[int] = set()
 
@@ -99,25 +101,36 @@ def take(count: int) -> tuple[int, mmap.mmap] | None:
 
 def note(segment: int, array: Any) -> None:
     """An array of the host is there."""
+
+    def ended(watch: weakref.ref[Any]) -> None:
+        del _watched[id(watch)]
+        _alive[segment] -= 1
+        _check(segment)
+
     news.arrived.append(segment)
-    _arrays[segment] = weakref.ref(array, lambda _: _gone(segment))
+    _alive[segment] = _alive.get(segment, 0) + 1
+    watch = weakref.ref(array, ended)
+    _watched[id(watch)] = watch
 
 
-def _gone(segment: int) -> None:
-    _arrays.pop(segment, None)
-    if segment in _kept:
-        _kept.discard(segment)
-        news.gone.append(segment)
+def _check(segment: int) -> None:
+    """Takes note of it if the last array in a segment is gone."""
+    if _alive.get(segment) == 0:
+        del _alive[segment]
+        if segment in _kept:
+            _kept.discard(segment)
+            news.gone.append(segment)
 
 
 def tell(arrived: list[int]) -> bytes:
     """What the host has to know ahead of a reply, about arrays of the request and earlier ones."""
-    kept = [segment for segment in arrived if segment in _arrays]
+    kept = [segment for segment in arrived if segment in _alive]
     arrived.clear()
     _kept.update(kept)
     for segment in kept:
-        if segment not in _arrays:
-            _gone(segment)  # In this moment.
+        if segment not in _alive and segment in _kept:  # It has ended in this moment.
+            _kept.discard(segment)
+            news.gone.append(segment)
     gone = news.gone[:]
     del news.gone[: len(gone)]
     told = b""

@@ -78,6 +78,14 @@ class Regions(unittest.TestCase):
         self.assertEqual(kinds(regions.tell(self.arrived)), [frames.REGIONS_GONE])
         self.assertEqual(regions.tell(self.arrived), b"")
 
+    def test_one_that_has_come_twice_is_kept_until_both_are_gone(self) -> None:
+        first, second = self.note(4), self.note(4)
+        self.assertEqual(kinds(regions.tell(self.arrived)), [frames.REGIONS_KEPT])
+        del second
+        self.assertEqual(news.gone, [])
+        del first
+        self.assertEqual(news.gone, [4])
+
     def test_results_are_put_where_the_host_says(self) -> None:
         host: Any = Host()
         news.control = host

@@ -262,12 +262,14 @@ impl Placement {
             place.losses.pop_front();
         }
         place.lanes.clear();
-        place.stopping.clear();
+        // What is lent on them tells of its end, for which the lock has to be free.
+        let stopping = std::mem::take(&mut place.stopping);
         place.releases = Vec::new();
         state.scheduler.worker_ended(worker);
         self.lost.notify_all();
         state.wake_for_loss();
         self.done(state);
+        drop(stopping);
     }
 
     /// The interrupted call of a worker has ended.
