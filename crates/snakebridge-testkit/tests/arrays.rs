@@ -392,7 +392,7 @@ fn an_array_that_was_sent_twice_is_kept_until_both_are_gone() {
     let (first, second) = (view(), view());
     drop(shared);
     drop(second);
-    for n in 0..20 {
+    for n in 0..20_u8 {
         let other = vec![n; 100_000];
         // More at once each time, so that all memory that is free is used.
         let views = vec![ArrayView::from(&other); usize::from(n) + 1];
