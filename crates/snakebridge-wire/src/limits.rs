@@ -12,7 +12,8 @@ pub struct Limits {
     /// Deepest nesting of containers. Default 200: a level costs a few hundred bytes of stack on
     /// the way through serde, and threads may have as little as 2 MiB, in debug builds too.
     pub depth: usize,
-    /// Most values in one frame after shared containers are expanded. Default 2^28.
+    /// Most values in one frame after what is shared in it is expanded, where 64 bytes of text that is
+    /// shared count as one. Default 2^28.
     pub values: u64,
 }
 

@@ -292,10 +292,13 @@ impl<'a> Scanner<'a> {
         let Some(&number) = self.memo.get(index) else {
             return Err(self.malformed("nothing in the memo at this index"));
         };
-        self.shared |= matches!(
-            self.node(number),
-            Node::List(_) | Node::Dict(_) | Node::Set(_) | Node::Tuple(_) | Node::FrozenSet(_)
-        );
+        self.shared |= match self.node(number) {
+            Node::List(_) | Node::Dict(_) | Node::Set(_) | Node::Tuple(_) | Node::FrozenSet(_) => {
+                true
+            }
+            // Short text may be repeated at will: what repeats it has a length too.
+            node => node.weight() > 4,
+        };
         self.stack.push(number);
         Ok(())
     }

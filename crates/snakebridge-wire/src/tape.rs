@@ -65,6 +65,9 @@ pub(crate) struct Runs {
     pub(crate) last: u32,
 }
 
+/// How many bytes of text weigh as much as a value.
+const WEIGHED: u64 = 64;
+
 pub(crate) const NO_RUN: u32 = u32::MAX;
 
 impl Runs {
@@ -197,13 +200,16 @@ impl<'a> Tape<'a> {
     pub(crate) fn check_sharing(&self, root: u32) -> Result<(), DecodeError> {
         const UNSEEN: u64 = 0;
         const OPEN: u64 = u64::MAX;
-        // Number of values under each node once it is known; a node counts itself.
+        // What is there but once is not what is guarded against.
+        let limit = self.limits.values.saturating_add(self.input.len() as u64 / WEIGHED);
+        // Weight of all values under each node once it is known, its own included.
         let mut sizes = vec![UNSEEN; self.nodes.len()];
-        let mut stack = vec![(root, self.parts(root), 1_u64)];
+        let weight = |node: u32| self.nodes[node as usize].weight();
+        let mut stack = vec![(root, self.parts(root), weight(root))];
         sizes[root as usize] = OPEN;
         while let Some((node, parts, size)) = stack.last_mut() {
             let Some(part) = parts.next() else {
-                if *size > self.limits.values {
+                if *size > limit {
                     return Err(DecodeError::careful(Careful::Values));
                 }
                 let (node, size) = (*node, *size);
@@ -218,7 +224,7 @@ impl<'a> Tape<'a> {
                 OPEN => return Err(DecodeError::careful(Careful::Cycle)),
                 UNSEEN => {
                     sizes[part as usize] = OPEN;
-                    stack.push((part, self.parts(part), 1));
+                    stack.push((part, self.parts(part), weight(part)));
                 }
                 known => *size = size.saturating_add(known),
             }
@@ -239,6 +245,16 @@ impl<'a> Tape<'a> {
 }
 
 impl Node {
+    /// 1, and more for long text.
+    pub(crate) fn weight(self) -> u64 {
+        match self {
+            Self::Str(span) | Self::Bytes(span) | Self::BigInt(span) => {
+                1 + span.len as u64 / WEIGHED
+            }
+            _ => 1,
+        }
+    }
+
     pub(crate) fn shape(self) -> Result<Shape, DecodeError> {
         Ok(match self {
             Self::None => Shape::None,

@@ -126,6 +126,26 @@ fn the_number_of_values_is_limited() {
 }
 
 #[test]
+fn long_text_that_is_shared_is_weighed() {
+    let text = "x".repeat(1 << 16);
+    let mut shared = b"]\x94(".to_vec();
+    shared.extend_from_slice(b"X\0\0\x01\0");
+    shared.extend_from_slice(text.as_bytes());
+    shared.push(b'\x94');
+    // As often as it takes to be 64 GiB.
+    shared.extend(b"h\x01".repeat(1 << 20));
+    shared.extend_from_slice(b"e.");
+    let error = Tape::scan(&shared, Limits::DEFAULT).map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), DecodeErrorKind::Careful(Careful::Values));
+    // A few times is honest use, and so is much text that is there but once.
+    let few = [&shared[..shared.len() - (2 << 20) - 2 + 2000], b"e."].concat();
+    let texts: Vec<String> = Tape::scan(&few, Limits::DEFAULT).unwrap().decode().unwrap();
+    assert!(texts.len() == 1001 && texts[1000] == text);
+    let limits = Limits::DEFAULT.with_values(100);
+    assert!(Tape::scan(&encode(&vec![text.clone(); 10]), limits).is_ok());
+}
+
+#[test]
 fn cycles_and_surrogates_ask_for_care() {
     let cycle = b"]\x94h\x00a.";
     let error = Tape::scan(cycle, Limits::DEFAULT).unwrap_err();
