@@ -186,8 +186,12 @@ impl Answer {
 
     /// The worker has replied: what was lent to it comes back.
     fn settle(&mut self) {
-        let used = self.lane.as_mut().map(|lane| lane.settle(self.first_region));
-        self.engine.shared.memory.keep(self.worker, used.unwrap_or_default());
+        let first = self.first_region;
+        let Some(lane) = self.lane.as_mut().filter(|lane| lane.regions.len() > first) else {
+            return;
+        };
+        let used = lane.settle(first);
+        self.engine.shared.memory.keep(self.worker, used);
     }
 
     /// Waits for the reply.
