@@ -273,6 +273,16 @@ fn a_worker_ends_with_its_bridge() {
 }
 
 #[test]
+fn a_map_awaits_as_many_as_the_loop_has_room_for() {
+    let (py, _folder) = fixture(20);
+    let met = py.map::<i32>("fixture", "meet", vec![(20,); 20]).awaited().iter();
+    let mut pids: Vec<i32> = met.map(Result::unwrap).collect();
+    assert_eq!(pids.len(), 20);
+    pids.dedup();
+    assert_eq!(pids.len(), 1);
+}
+
+#[test]
 fn a_call_that_is_being_stopped_does_not_hold_up_the_end() {
     for _ in 0..4 {
         let (py, _folder) = fixture(5);

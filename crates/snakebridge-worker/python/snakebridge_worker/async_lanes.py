@@ -202,7 +202,7 @@ class AsyncLane(Lane):
     def in_task(self, flags: int, session: int, awaitable: Coroutine[Any, Any, Any]) -> None:
         """Has a task carry out what is left, in the context of the session."""
         contexts = self.sessions.contexts
-        context = contexts.get(session) or contextvars.copy_context()
+        context = coroutines.context_of(contexts, session)
         context.run(_call.set, _call.get())
 
         async def outcome() -> Outcome:

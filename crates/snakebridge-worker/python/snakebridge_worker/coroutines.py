@@ -30,7 +30,7 @@ def run(awaitable: Awaitable[Any], sessions: Sessions | None = None, session: in
     """Awaits something, in the context of a session."""
     loop = the_loop()
     contexts: dict[int, contextvars.Context] = {} if sessions is None else sessions.contexts
-    context = contexts.get(session) or contextvars.copy_context()
+    context = context_of(contexts, session)
 
     async def awaited() -> Any:
         try:
@@ -42,6 +42,12 @@ def run(awaitable: Awaitable[Any], sessions: Sessions | None = None, session: in
     if loop.is_running():
         return _on_running(loop, context, awaited())
     return _complete(loop, context.run(loop.create_task, awaited()))
+
+
+def context_of(contexts: dict[int, contextvars.Context], session: int) -> contextvars.Context:
+    """The context of a session, to run one thing in: several cannot be in one at the same time."""
+    context = contexts.get(session)
+    return contextvars.copy_context() if context is None else context.copy()
 
 
 def _complete(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> Any:

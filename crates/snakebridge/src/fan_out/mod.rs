@@ -55,6 +55,8 @@ struct Job {
     module: String,
     function: String,
     options: CallOptions,
+    /// Whether Python awaits the results.
+    is_awaited: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,11 +76,13 @@ where
 {
     pub(crate) fn new(bridge: &Bridge, module: &str, function: &str, inputs: I) -> Self {
         let (module, function) = (module.to_owned(), function.to_owned());
-        let job = Job { bridge: bridge.clone(), module, function, options: CallOptions::default() };
+        let (bridge, options) = (bridge.clone(), CallOptions::default());
+        let job = Job { bridge, module, function, options, is_awaited: false };
         Self { job, inputs, settings: Settings::default(), result: PhantomData }
     }
 
-    /// On how many workers to call at once, at most. Default: as many as the pool can have.
+    /// On how many workers to call at once, at most. Default: as many as the pool can have, and on a pool with
+    /// [`asyncio`](crate::Pool::asyncio) as many calls as its workers run.
     pub fn workers(mut self, count: usize) -> Self {
         self.settings.workers = Some(count.max(1));
         self
@@ -88,6 +92,15 @@ where
     /// few milliseconds.
     pub fn chunk(mut self, calls: usize) -> Self {
         self.settings.chunk = Some(calls.max(1));
+        self
+    }
+
+    /// Has Python await each result, for functions that are `async`; see
+    /// [`Call::awaited`](crate::Call::awaited). Each call travels by itself, unless [`chunk`](Self::chunk) says
+    /// otherwise: on a pool with [`asyncio`](crate::Pool::asyncio) as many run at the same time as that says.
+    pub fn awaited(mut self) -> Self {
+        self.job.is_awaited = true;
+        self.settings.chunk.get_or_insert(1);
         self
     }
 
@@ -138,16 +151,21 @@ where
 }
 
 impl Job {
-    /// How many workers there can be. What is wrong with the pool is for the calls to say.
+    /// How many calls the workers can carry out at once. What is wrong with the pool is for the calls to
+    /// say.
     fn most_workers(&self) -> usize {
         let home = self.bridge.home();
         let pool = home.pool(self.options.pool.as_deref());
-        let most = pool.and_then(|pool| Ok(home.engine()?.shared.config.pool(pool).schedule.max));
-        most.map_or(1, |most| most as usize)
+        let most = pool.and_then(|pool| {
+            let schedule = &home.engine()?.shared.config.pool(pool).schedule;
+            Ok(schedule.max as usize * schedule.lanes as usize)
+        });
+        most.unwrap_or(1)
     }
 
     fn call<R: DeserializeOwned + 'static>(&self, args: impl IntoArgs) -> RawCall {
-        self.bridge.call::<R>(&self.module, &self.function, args).into_raw()
+        let call = self.bridge.call::<R>(&self.module, &self.function, args);
+        if self.is_awaited { call.awaited().into_raw() } else { call.into_raw() }
     }
 
     /// Puts calls together that travel together.
