@@ -34,7 +34,12 @@ impl Cache {
             return Ok(segment);
         }
         drop(free);
-        Segment::new(size)
+        Segment::new(size).or_else(|error| {
+            // One of another size that nobody uses may be what stands in the way.
+            let oldest = self.lock().pop_front().ok_or(error)?;
+            drop(oldest);
+            Segment::new(size)
+        })
     }
 
     /// Keeps a segment. Others may have to go for it, or it is too large itself.

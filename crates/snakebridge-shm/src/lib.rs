@@ -19,4 +19,4 @@ mod cache;
 mod segment;
 
 pub use cache::Cache;
-pub use segment::{SMALLEST, Segment};
+pub use segment::{MOST, SMALLEST, Segment};

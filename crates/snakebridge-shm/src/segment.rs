@@ -3,11 +3,15 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 /// Bytes of the smallest segment.
 pub const SMALLEST: usize = 1 << 16;
+
+/// Segments that this process can have at the same time. Each is a descriptor of it, and it is to have
+/// most of the 1024 that it usually may have for itself.
+pub const MOST: usize = 256;
 
 /// Memory that another process can map.
 #[derive(Debug)]
@@ -18,6 +22,8 @@ pub struct Segment {
     len: usize,
     /// For those who want to know whether it is still there.
     token: Arc<()>,
+    /// Last, so that it is free only when the descriptor is closed.
+    _place: Place,
 }
 
 // SAFETY: the mapping belongs to this value alone, and is the same for all threads.
@@ -29,15 +35,16 @@ impl Segment {
     /// A new segment of at least so many bytes: the next power of two. They are zero.
     ///
     /// # Errors
-    /// The system refuses, or has no such memory.
+    /// The system refuses, or has no such memory; or there are [`MOST`] of them.
     pub fn new(least: usize) -> io::Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let len = size_for(least).ok_or(io::ErrorKind::OutOfMemory)?;
+        let place = Place::take()?;
         let descriptor = open()?;
         rustix::fs::ftruncate(&descriptor, len as u64)?;
         let start = map(&descriptor, len)?;
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { id, descriptor, start, len, token: Arc::default() })
+        Ok(Self { id, descriptor, start, len, token: Arc::default(), _place: place })
     }
 
     /// A number that no other segment of this process has, or had.
@@ -104,6 +111,29 @@ impl Drop for Segment {
     }
 }
 
+/// One of the [`MOST`].
+#[derive(Debug)]
+struct Place;
+
+/// How many are taken.
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+impl Place {
+    fn take() -> io::Result<Self> {
+        let more = |taken| (taken < MOST).then_some(taken + 1);
+        match TAKEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
+            Ok(_) => Ok(Self),
+            Err(_) => Err(io::Error::other(format!("there are {MOST} segments of shared memory"))),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        TAKEN.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The size of a segment for so many bytes.
 pub(crate) fn size_for(least: usize) -> Option<usize> {
     let size = least.max(SMALLEST).checked_next_power_of_two()?;
@@ -146,6 +176,7 @@ mod tests {
             start: other,
             len: segment.len(),
             token: Arc::default(),
+            _place: Place::take().unwrap(),
         };
         assert_eq!(&other.bytes()[..5], b"hello");
     }
