@@ -67,6 +67,7 @@ def _view(dtype: str, shape: tuple[int, ...], data: bytes) -> Any:
         raise TypeError(
             f"an array of dtype {dtype} and shape {shape} needs numpy, which is not installed"
         )
+    # The stubs know literal formats only.
     flat: Any = memoryview(data).cast(format_)  # type: ignore[call-overload]
     return flat if len(shape) == 1 else flat.cast("B").cast(format_, shape)
 

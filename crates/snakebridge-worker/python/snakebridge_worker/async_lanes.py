@@ -142,8 +142,7 @@ class AsyncLane(Lane):
             return
         self.session = session
         self.thread = _thread.get_ident()
-        plain = OPERATIONS.get(kind - frames.AWAITED, operation)
-        token = _call.set((session, describe(plain, parts)))
+        token = _call.set((session, _name(kind, operation, parts)))
         try:
             self.carry_out(kind, flags, session, operation, parts)
         finally:
@@ -232,6 +231,7 @@ class AsyncLane(Lane):
         self.thread = 0  # The loop goes on reading: a callback has to take another way.
 
         def work() -> None:
+            news.local.arrived = self.arrived
             outcome = context.run(self.outcome_of, operation, parts)
             self.loop.call_soon_threadsafe(self.answer, flags, session, outcome)
 
@@ -294,6 +294,13 @@ class AsyncLane(Lane):
         del self.unsent[:done]
         if not self.unsent:
             self.loop.remove_writer(self.writer)
+
+
+def _name(kind: int, operation: Operation, parts: tuple[Any, ...]) -> str | None:
+    """What a request does, if that can be said in a word."""
+    if kind == frames.PIPELINE or not parts:
+        return None
+    return describe(OPERATIONS.get(kind - frames.AWAITED, operation), parts)
 
 
 def _awaits_in_between(kind: int, parts: tuple[Any, ...]) -> bool:

@@ -63,7 +63,7 @@ def _check_open(channel: _socket.socket) -> None:
 
 
 def _import_own(settings: dict[str, Any]) -> None:
-    """What the workers themselves need with these settings."""
+    """What the workers themselves need with these settings. Importing it is all there is to do."""
     if settings["lanes"]:
         from . import async_lanes  # noqa: F401
     if settings["events"]:

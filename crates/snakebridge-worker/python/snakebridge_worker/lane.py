@@ -121,6 +121,7 @@ class Lane:
     def serve(self) -> Answer | None:
         """Carries out requests until the host closes its end, or answers the innermost callback."""
         self.thread = _thread.get_ident()
+        news.arrived = self.arrived
         read, write = os.read, os.write
         reader, writer = self.reader, self.writer
         unpack, header_len = frames.HEADER.unpack_from, frames.HEADER_LEN

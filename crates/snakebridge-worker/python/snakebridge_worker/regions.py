@@ -24,11 +24,14 @@ SMALLEST = 1 << 16
 # How long to wait for the host. It answers at once, unless it is stopped.
 _LIMIT = 10.0
 
-_maps: dict[int, mmap.mmap] = {}
+# None for what could not be mapped.
+_maps: dict[int, mmap.mmap | None] = {}
 # Segments for results, by their size.
 _free: dict[int, list[int]] = {}
 # How often the host had none.
 _refusals = [0]
+# Whether there was no room for one of the segments that the host had.
+_is_full = [False]
 # Whatever of these has changed.
 _changed = Condition()
 
@@ -43,13 +46,19 @@ _kept: set[int] = set()
 def add(segment: int, size: int, descriptor: int, *, is_for_results: bool) -> None:
     """The host has sent a segment."""
     access = mmap.PROT_READ | mmap.PROT_WRITE if is_for_results else mmap.PROT_READ
+    mapped = None
     try:
         mapped = mmap.mmap(descriptor, size, prot=access)
+    except OSError:
+        pass  # There is no room left. Whoever waits for it learns that.
     finally:
         os.close(descriptor)
     with _changed:
         _maps[segment] = mapped
-        if is_for_results:
+        if is_for_results and mapped is None:
+            # Asking again would have the host lend one more that is of no use.
+            _is_full[0] = True
+        elif is_for_results:
             _free.setdefault(size, []).append(segment)
         _changed.notify_all()
 
@@ -64,7 +73,9 @@ def refused() -> None:
 def freed(segment: int) -> None:
     """A segment can be used for another result."""
     with _changed:
-        _free.setdefault(len(_maps[segment]), []).append(segment)
+        mapped = _maps[segment]
+        if mapped is not None:
+            _free.setdefault(len(mapped), []).append(segment)
 
 
 def forgotten(segment: int) -> None:
@@ -78,7 +89,10 @@ def find(segment: int) -> mmap.mmap:
     with _changed:
         if not _changed.wait_for(lambda: segment in _maps, _LIMIT):
             raise MemoryError(f"the host has not sent segment {segment}")
-        return _maps[segment]
+        mapped = _maps[segment]
+        if mapped is None:
+            raise MemoryError(f"segment {segment} of the host cannot be mapped: no room is left")
+        return mapped
 
 
 def take(count: int) -> tuple[int, mmap.mmap] | None:
@@ -89,14 +103,15 @@ def take(count: int) -> tuple[int, mmap.mmap] | None:
     size = 1 << (count - 1).bit_length()
     with _changed:
         free = _free.setdefault(size, [])
-        if not free:
+        if not free and not _is_full[0]:
             refusals = _refusals[0]
             control.send(frames.frame(frames.WANT_SEGMENT, frames.NUMBER.pack(size)))
-            _changed.wait_for(lambda: free or refusals != _refusals[0], _LIMIT)
+            _changed.wait_for(lambda: free or _is_full[0] or refusals != _refusals[0], _LIMIT)
         if not free:
             return None
         segment = free.pop()
-        return segment, _maps[segment]
+        mapped = _maps[segment]
+        return None if mapped is None else (segment, mapped)
 
 
 def note(segment: int, array: Any) -> None:
@@ -107,7 +122,7 @@ def note(segment: int, array: Any) -> None:
         _alive[segment] -= 1
         _check(segment)
 
-    news.arrived.append(segment)
+    getattr(news.local, "arrived", news.arrived).append(segment)
     _alive[segment] = _alive.get(segment, 0) + 1
     watch = weakref.ref(array, ended)
     _watched[id(watch)] = watch

@@ -7,7 +7,7 @@ import threading
 import unittest
 from typing import Any
 
-from snakebridge_worker import async_lanes, coroutines, frames
+from snakebridge_worker import async_lanes, coroutines, frames, news
 from snakebridge_worker.sessions import Sessions
 
 from .test_lane import SESSION, PersistentId, Reply, call, request
@@ -108,6 +108,14 @@ class Calls(Case):
             self.assertEqual((reply.kind, reply.value[1]), (frames.ERROR, name))
         self.assertEqual(self.value(0, call("math", "sqrt", 16)), 4.0)
 
+    def test_an_empty_pipeline(self) -> None:
+        self.assertEqual(self.value(0, pipeline()), ([], []))
+
+    def test_arrays_of_a_pipeline_that_awaits_are_those_of_its_lane(self) -> None:
+        steps = awaited("asyncio", "sleep", 0, 7), call(__name__, "has_own_arrivals")
+        self.assertEqual(self.value(0, pipeline(*steps)), ([7, True], []))
+        self.assertFalse(self.value(0, call(__name__, "has_own_arrivals")))
+
     def test_a_pipeline_that_awaits_can_be_cancelled(self) -> None:
         sleep = awaited("asyncio", "sleep", 3600)
         self.send(0, pipeline(awaited("asyncio", "sleep", 0), sleep, sleep))
@@ -164,6 +172,10 @@ async def ended() -> bool:
 async def told() -> Any:
     await asyncio.sleep(0)
     return async_lanes._call.get()
+
+
+def has_own_arrivals() -> bool:
+    return hasattr(news.local, "arrived")
 
 
 def told_now() -> Any:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import threading
 import unittest
 from typing import Any
 from unittest import mock
@@ -106,6 +107,36 @@ class Regions(unittest.TestCase):
         self.assertIsNone(regions.take(regions.SMALLEST - 1), "it is too small to be worth it")
         self.assertIsNone(regions.take(1 << 30))
         self.assertEqual(host.asked, [1 << 30])
+
+    def test_threads_can_have_arrivals_of_their_own(self) -> None:
+        own: list[int] = []
+        arrays = []
+
+        def work() -> None:
+            news.local.arrived = own
+            arrays.append(self.note(5))
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        arrays.append(self.note(6))
+        self.assertEqual((own, self.arrived), ([5], [6]))
+
+    def test_arguments_that_cannot_be_mapped(self) -> None:
+        with mock.patch("mmap.mmap", side_effect=OSError):
+            add(7, regions.SMALLEST)
+        with self.assertRaisesRegex(MemoryError, "segment 7 of the host cannot be mapped"):
+            regions.find(7)
+        regions.forgotten(7)
+
+    def test_where_none_can_be_mapped_the_host_is_asked_once(self) -> None:
+        host: Any = Host()
+        news.control = host
+        with mock.patch.object(regions, "_is_full", [False]):
+            with mock.patch("mmap.mmap", side_effect=OSError):
+                self.assertIsNone(regions.take(1 << 29))
+            self.assertIsNone(regions.take(1 << 29))
+        self.assertEqual(host.asked, [1 << 29])
 
     def test_one_that_never_comes(self) -> None:
         limit = mock.patch.object(regions, "_LIMIT", 0.001)
