@@ -364,13 +364,17 @@ fn kill_under_load_every_call_ends_once() {
         }
         scope.spawn(|| {
             // Whichever worker has this call, in the middle of the calls of others.
+            let mut last = None;
             while Instant::now() < deadline {
                 if let Ok(pid) = py.call::<i32>("os", "getpid", ()).wait() {
-                    let pid = rustix::process::Pid::from_raw(pid).unwrap();
-                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                    let process = rustix::process::Pid::from_raw(pid).unwrap();
+                    let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+                    last = Some(pid);
                 }
                 std::thread::sleep(Duration::from_millis(5));
             }
+            // The system takes its time, and until then the next call can be one that is lost.
+            eventually("the last one has ended", || last.is_none_or(|pid| !is_running(pid)));
         });
     });
     let (answered, lost) = (answered.into_inner(), lost.into_inner());
