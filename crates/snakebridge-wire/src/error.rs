@@ -70,6 +70,8 @@ pub enum Careful {
     Marker,
     /// Text with lone surrogates.
     Surrogate,
+    /// A ref where a table is wanted.
+    Table,
     /// More values than the limit once shared containers are expanded.
     Values,
 }
@@ -100,6 +102,7 @@ impl DecodeError {
             Careful::Depth => "the value is nested too deeply",
             Careful::Marker => "the value contains a marker of the worker",
             Careful::Surrogate => "text contains lone surrogates",
+            Careful::Table => "a ref where a table is wanted",
             Careful::Values => "the value has too many parts",
         };
         Self::new(DecodeErrorKind::Careful(reason), message)
@@ -108,6 +111,11 @@ impl DecodeError {
     /// The worker may be able to send an array where it has sent a ref.
     pub(crate) fn wants_array(message: String) -> Self {
         Self::new(DecodeErrorKind::Careful(Careful::Array), message)
+    }
+
+    /// The worker may be able to send a table where it has sent a ref.
+    pub(crate) fn wants_table(message: String) -> Self {
+        Self::new(DecodeErrorKind::Careful(Careful::Table), message)
     }
 
     pub(crate) fn limit(message: impl Into<String>) -> Self {

@@ -30,6 +30,8 @@ pub mod flags {
     pub const NO_RESULT: u16 = 8;
     /// Arrays in the result are copied, as values. Also of `Again`.
     pub const ARRAYS: u16 = 16;
+    /// Tables in the result are copied, as values. Also of `Again`.
+    pub const TABLES: u16 = 32;
 }
 
 /// What a frame is for.

@@ -27,6 +27,7 @@ pub(crate) fn special(marker: Marker, parts: &[Node], tape: &Tape<'_>) -> Option
         | Marker::Complex
         | Marker::Plain
         | Marker::Ref
+        | Marker::Table
         | Marker::TimeDelta => None,
     }
 }

@@ -343,7 +343,7 @@ impl<'a> Scanner<'a> {
         self.push(Node::Special(marker, runs.first))?;
         match marker {
             Marker::Ref => self.tape.refs.push(number),
-            Marker::Array => self.tape.arrays.push(number),
+            Marker::Array | Marker::Table => self.tape.arrays.push(number),
             _ => {}
         }
         Ok(())
@@ -489,6 +489,9 @@ fn fits(marker: Marker, parts: &[Node]) -> bool {
         Marker::Plain => parts.len() == 1,
         Marker::Ref => matches!(parts, [id, Node::Str(_), Node::Str(_), traits]
             if int(id, 1, i64::MAX) && int(traits, 0, i64::from(u32::MAX))),
+        Marker::Table => matches!(parts, [Node::Str(_), columns, data]
+            if matches!(columns, Node::None | Node::Tuple(_))
+                && matches!(data, Node::Bytes(_) | Node::Tuple(_))),
         Marker::Time => time(parts),
         Marker::TimeDelta => matches!(parts, [days, seconds, micros]
             if int(days, -999_999_999, 999_999_999) && int(seconds, 0, 86_399)

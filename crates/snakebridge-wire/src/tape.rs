@@ -22,7 +22,7 @@ pub struct Tape<'a> {
     pub(crate) root: Node,
     /// Numbers of the nodes that are refs, each once.
     pub(crate) refs: Vec<u32>,
-    /// Nodes of arrays, in order.
+    /// Nodes of arrays and tables, in order.
     pub(crate) arrays: Vec<u32>,
     pub(crate) limits: Limits,
     pub(crate) ref_key: u64,
@@ -143,7 +143,7 @@ impl<'a> Tape<'a> {
         })
     }
 
-    /// Segments of shared memory that arrays in the value are in: id, and bytes of the array.
+    /// Segments of shared memory that arrays and tables in the value are in: id, and bytes of each.
     pub fn segments(&self) -> impl Iterator<Item = (u64, u64)> {
         self.arrays.iter().filter_map(|node| match self.nodes[*node as usize] {
             Node::Special(_, run) => self.segment(run),
@@ -271,6 +271,7 @@ impl Node {
             Self::Dict(_) => Shape::Dict,
             Self::Special(marker, _) => match marker {
                 Marker::Array => Shape::Array,
+                Marker::Table => Shape::Table,
                 Marker::Complex => Shape::Complex,
                 Marker::Date => Shape::Date,
                 Marker::DateTime => Shape::DateTime,

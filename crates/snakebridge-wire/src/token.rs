@@ -26,6 +26,8 @@ pub enum Marker {
     Plain,
     /// `ref(id, module, qualname, traits)`.
     Ref,
+    /// `table(kind, columns, data)`: a stream of Arrow's IPC format, or columns one by one.
+    Table,
     /// `time(hour, minute, second, microsecond, fold, offset)`.
     Time,
     /// `timedelta(days, seconds, microseconds)`.
@@ -39,7 +41,7 @@ pub const MARKER_MODULE: &str = "snakebridge_worker.markers";
 
 impl Marker {
     /// All markers, in the order of their memo slots.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Adapter,
         Self::Array,
         Self::Complex,
@@ -48,6 +50,7 @@ impl Marker {
         Self::Decimal,
         Self::Plain,
         Self::Ref,
+        Self::Table,
         Self::Time,
         Self::TimeDelta,
         Self::Uuid,
@@ -65,6 +68,7 @@ impl Marker {
             Self::Decimal => "decimal",
             Self::Plain => "plain",
             Self::Ref => "ref",
+            Self::Table => "table",
             Self::Time => "time",
             Self::TimeDelta => "timedelta",
             Self::Uuid => "uuid",
@@ -98,6 +102,8 @@ pub const FROZEN_SET: &str = "$snakebridge::FrozenSet";
 pub const REF: &str = "$snakebridge::Ref";
 /// `set`; content: a sequence.
 pub const SET: &str = "$snakebridge::Set";
+/// A table; content: `(kind, columns, data)`.
+pub const TABLE: &str = "$snakebridge::Table";
 /// `datetime.time`; content: time fields, fold, offset.
 pub const TIME: &str = "$snakebridge::Time";
 /// `datetime.timedelta`; content: `(days, seconds, microseconds)`.
@@ -136,6 +142,7 @@ pub enum Shape {
     Uuid,
     Ref,
     Array,
+    Table,
 }
 
 impl Shape {
@@ -163,6 +170,7 @@ impl Shape {
             Self::Uuid => "UUID",
             Self::Ref => "ref",
             Self::Array => "array",
+            Self::Table => "table",
         }
     }
 }

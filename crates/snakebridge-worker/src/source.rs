@@ -15,6 +15,7 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "background.py",
     "callbacks.py",
     "codec.py",
+    "columns.py",
     "contexts.py",
     "control.py",
     "coroutines.py",
@@ -33,6 +34,7 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "regions.py",
     "sessions.py",
     "streams.py",
+    "tables.py",
 ];
 
 /// Name of the package.

@@ -30,6 +30,7 @@
 //! | `set`, `frozenset` | [`types::Set`], [`types::FrozenSet`] | any collection |
 //! | `complex`, `datetime`, `date`, `time`, `timedelta`, `Decimal`, `UUID` | the types of [`types`] | the same; all but `complex` and `timedelta` also as text |
 //! | arrays of numpy, tensors, `memoryview` | [`Array`], [`ArrayView`] | [`Array`], [`Ref`] |
+//! | tables of pyarrow, data frames | `Table`, `Records` (feature `arrow`) | the same |
 //! | anything else | a [`Ref`] | [`Ref`] |
 //!
 //! Instances of subclasses of builtin types (named tuples, `OrderedDict`, `IntEnum`) arrive as the
@@ -71,10 +72,16 @@ mod scope;
 mod session;
 mod status;
 mod streams;
+#[cfg(feature = "arrow")]
+mod tables;
 pub mod types;
 pub mod value;
 #[cfg(test)]
 mod vectors;
+
+#[cfg(feature = "arrow")]
+#[doc(no_inline)]
+pub use {arrow_array, arrow_schema};
 
 pub use adapters::Adapter;
 pub use args::{Args, IntoArgs};
@@ -108,5 +115,7 @@ pub use status::{
 pub use streams::Iter;
 #[cfg(feature = "tokio")]
 pub use streams::Stream;
+#[cfg(feature = "arrow")]
+pub use tables::{Records, Table, TableError};
 #[doc(inline)]
 pub use value::Value;

@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::callback::Callback;
 use crate::engine::memory::Region;
+#[cfg(feature = "arrow")]
+use crate::engine::memory::take_segment;
 use crate::refs::Ref;
 
 thread_local! {
@@ -112,6 +114,18 @@ pub(crate) fn share(data: &[u8]) -> Option<u64> {
         return None;
     }
     share_region(Region::copy_of(data)?)
+}
+
+/// Has `fill` write so many bytes to shared memory, where there is any and they are many: the id of their
+/// segment.
+#[cfg(feature = "arrow")]
+pub(crate) fn share_with(len: usize, fill: impl FnOnce(&mut [u8])) -> Option<u64> {
+    if !may_share() {
+        return None;
+    }
+    let mut segment = take_segment(len)?;
+    fill(&mut segment.bytes_mut()[..len]);
+    share_region(Region::of(segment, len))
 }
 
 fn may_share() -> bool {

@@ -51,6 +51,17 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
         ],
     ),
     ("bytemuck", "items of arrays as bytes, without unsafe code of our own", &["snakebridge"]),
+    ("arrow-array", "record batches, behind a feature", &["snakebridge"]),
+    ("arrow-buffer", "memory of record batches, behind a feature", &["snakebridge"]),
+    ("arrow-data", "columns that are checked before use, behind a feature", &["snakebridge"]),
+    ("arrow-ipc", "record batches as bytes, behind a feature", &["snakebridge"]),
+    ("arrow-schema", "names and types of columns, behind a feature", &["snakebridge"]),
+    (
+        "bytes",
+        "batches in memory of our own without unsafe code, behind a feature",
+        &["snakebridge"],
+    ),
+    ("serde_arrow", "structs as rows of tables, behind a feature", &["snakebridge"]),
     ("ndarray", "its arrays, behind a feature", &["snakebridge", "snakebridge-testkit"]),
     ("futures-core", "the trait of async streams, behind a feature", &["snakebridge"]),
     (

@@ -219,11 +219,15 @@ impl<'t, 'de> Deserializer<'t, 'de> {
             (token::ARRAY, Node::Special(Marker::Ref, run)) => Err(DecodeError::wants_array(
                 format!("expected an array, found a ref to {}", self.tape.ref_class(run)),
             )),
+            (token::TABLE, Node::Special(Marker::Ref, run)) => Err(DecodeError::wants_table(
+                format!("expected a table, found a ref to {}", self.tape.ref_class(run)),
+            )),
             (token::ARRAY, Node::Special(Marker::Array, run))
             | (token::COMPLEX, Node::Special(Marker::Complex, run))
             | (token::DATE, Node::Special(Marker::Date, run))
             | (token::DATE_TIME, Node::Special(Marker::DateTime, run))
             | (token::DECIMAL, Node::Special(Marker::Decimal, run))
+            | (token::TABLE, Node::Special(Marker::Table, run))
             | (token::TIME, Node::Special(Marker::Time, run))
             | (token::TIME_DELTA, Node::Special(Marker::TimeDelta, run))
             | (token::UUID, Node::Special(Marker::Uuid, run)) => {

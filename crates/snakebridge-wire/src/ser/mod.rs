@@ -247,6 +247,7 @@ impl<'a> ser::Serializer for Serializer<'a> {
             token::DATE => Marker::Date,
             token::DATE_TIME => Marker::DateTime,
             token::DECIMAL => Marker::Decimal,
+            token::TABLE => Marker::Table,
             token::TIME => Marker::Time,
             token::TIME_DELTA => Marker::TimeDelta,
             token::UUID => Marker::Uuid,

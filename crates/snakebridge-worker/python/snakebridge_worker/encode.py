@@ -14,6 +14,7 @@ import sys
 
 from . import markers
 from .codec import PICKLE_PROTOCOL, Pickler, dumps
+from .frames import ARRAYS, TABLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,14 +31,19 @@ CONTAINERS = frozenset((list, tuple, dict, set, frozenset))
 PLAIN = CONTAINERS | {type(None), bool, int, float, str, bytes, bytearray}
 
 
+class Refused(Exception):
+    """What was asked for by value cannot be sent, for a reason that the host has to know."""
+
+
 class ResultPickler(Pickler):
     """Writes a result; objects that are no values are kept in a session."""
 
     sessions: Sessions
     session: int
     made: list[int]
-    # Whether arrays are values.
+    # Whether arrays are values, and whether tables are.
     arrays: bool
+    tables: bool
     # Segments of shared memory for arrays of the result that is being written.
     taken: list[int]
 
@@ -79,6 +85,8 @@ class Encoder:
             from . import arrays
 
             return arrays.look_at(obj) is not None
+        if convert is _table and self._pickler.tables:
+            return True
         return convert is not _keep and convert(_PROBE, obj) is not _NO_VALUE
 
     def fast(self, session: int, obj: Any) -> bytes:
@@ -104,7 +112,7 @@ class Encoder:
             # Its memo has grown, and clearing it would cost every small result from here on.
             self._pickler = self._new_pickler()
             self._pickler.session, self._pickler.made = session, pickler.made
-            self._pickler.arrays = pickler.arrays
+            self._pickler.arrays, self._pickler.tables = pickler.arrays, pickler.tables
         return encoded
 
     def _give_back(self) -> None:
@@ -123,18 +131,19 @@ class Encoder:
         pickler.session = 0
         # Refs made for the last result, in case it has to be encoded again.
         pickler.made = []
-        pickler.arrays = False
+        pickler.arrays = pickler.tables = False
         pickler.taken = []
         return pickler
 
     def careful(self, session: int, obj: Any) -> bytes:
         """The result as a value again, with refs where the fast way failed."""
         self.forget()
-        return self.fast(session, _Copy(self._pickler.arrays).copy(obj, 0))
+        return self.fast(session, _Copy(self._pickler).copy(obj, 0))
 
-    def copy_arrays(self, yes: bool) -> None:
-        """Whether arrays are values from here on; otherwise they are refs."""
-        self._pickler.arrays = yes
+    def copy(self, flags: int) -> None:
+        """By the flags of a request, what is a value from here on; it is a ref otherwise."""
+        pickler = self._pickler
+        pickler.arrays, pickler.tables = bool(flags & ARRAYS), bool(flags & TABLES)
 
     def forget(self) -> None:
         """Drops the refs that were made for the last result."""
@@ -203,6 +212,15 @@ def _array(pickler: ResultPickler, obj: Any) -> Reduced:
         parts = arrays.take_apart(obj, pickler.taken)
         if parts is not None:
             return markers.array, parts
+    return _keep(pickler, obj)
+
+
+def _table(pickler: ResultPickler, obj: Any) -> Reduced:
+    """A table is a value only where the host asks for that."""
+    if pickler is not _PROBE and pickler.tables:
+        from . import tables
+
+        return markers.table, tables.take_apart(obj, pickler.taken)
     return _keep(pickler, obj)
 
 
@@ -386,7 +404,9 @@ def _search_converter(cls: type) -> Converter:
         kind = numpy.dtype(cls).kind if _is_number(numpy, bases) else "?"
         if kind in "biufc":
             return _numpy_scalar
-    return _array if _is_array(cls, bases) else _keep
+    if _is_array(cls, bases):
+        return _array
+    return _table if _is_table(bases) else _keep
 
 
 def _is_array(cls: type, bases: list[type]) -> bool:
@@ -395,6 +415,14 @@ def _is_array(cls: type, bases: list[type]) -> bool:
     from . import arrays
 
     return arrays.is_array_class(cls, bases)
+
+
+def _is_table(bases: list[type]) -> bool:
+    if getattr(sys.modules.get("pandas"), "DataFrame", None) in bases:
+        return True
+    # A metaclass may answer `hasattr` as it likes.
+    dicts = (type.__getattribute__(base, "__dict__") for base in bases)
+    return any("__arrow_c_stream__" in members for members in dicts)
 
 
 def _is_number(numpy: Any, bases: list[type]) -> bool:
@@ -426,8 +454,8 @@ _MOST_PARTS = 10_000_000
 class _Copy:
     """Copies a result so far as it is made of values."""
 
-    def __init__(self, arrays: bool = False) -> None:
-        self.arrays = arrays
+    def __init__(self, pickler: ResultPickler) -> None:
+        self.by_value = [_array] * pickler.arrays + [_table] * pickler.tables
         self.active: set[int] = set()
         self.kept: dict[int, Kept] = {}
         self.parts = 0
@@ -445,7 +473,7 @@ class _Copy:
                     return self.text(obj)
                 return self.container(obj, obj, depth) if cls in CONTAINERS else obj
             convert = _converters.get(cls) or _find_converter(cls)
-            if convert is _array and self.arrays:
+            if convert in self.by_value:
                 return obj
             reduced = convert(_PROBE, obj)
         except Exception:

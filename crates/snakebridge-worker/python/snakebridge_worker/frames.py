@@ -16,6 +16,7 @@ BY_REF = 2
 TARGET_REF = 4
 NO_RESULT = 8
 ARRAYS = 16
+TABLES = 32
 
 # Kinds of requests.
 CALL = 1

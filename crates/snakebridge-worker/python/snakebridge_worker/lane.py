@@ -17,7 +17,7 @@ from io import BytesIO
 from . import callbacks, errors, frames, news, pipelines
 from .codec import PICKLE_PROTOCOL, Unpickler, dumps, loads
 from .contexts import Contexts
-from .encode import Encoder, Kept
+from .encode import Encoder, Kept, Refused
 from .operations import OPERATIONS, WITH_RESULTS
 from .operations import running as running_call
 from .pipelines import Outcomes
@@ -247,7 +247,7 @@ class Lane:
             self.last, self.last_session = result, session
             self.send(frames.VALUE, self.encoder.plain(result))
             return
-        self.encoder.copy_arrays(bool(flags & frames.ARRAYS))
+        self.encoder.copy(flags)
         try:
             if flags & frames.BY_REF:
                 self.send(frames.REF, self.encoder.ref(session, result))
@@ -260,11 +260,21 @@ class Lane:
                 reply = self.encoder.fast(session, result)
             except Exception:
                 reply = self.encoder.careful(session, result)
+        except Refused as error:
+            self.send_error(session, self.refusal(error))
+            return
         except BaseException:
             self.encoder.forget()
             self.send(frames.REF, self.encoder.ref(session, result))
             return
         self.send(frames.VALUE, reply)
+
+    def refusal(self, error: Refused) -> TypeError:
+        """What the host is told in the place of a result that cannot be what it asks for."""
+        self.encoder.forget()
+        told = TypeError(*error.args)
+        told.__cause__ = error.__cause__
+        return told
 
     def send_batch(self, session: int, flags: int, batch: Batch) -> None:
         """Sends items of a stream; the iterator as it is registered."""
@@ -282,12 +292,15 @@ class Lane:
     def send_parts(self, session: int, flags: int, parts: tuple[Any, ...]) -> None:
         """Sends a result that is values and words about them, and so cannot be a ref as a whole."""
         self.last, self.last_session = parts, session
-        self.encoder.copy_arrays(bool(flags & frames.ARRAYS))
+        self.encoder.copy(flags)
         try:
             try:
                 reply = self.encoder.fast(session, parts)
             except Exception:
                 reply = self.encoder.careful(session, parts)
+        except Refused as error:
+            self.send(frames.ERROR, errors.encode(self.refusal(error)))
+            return
         except BaseException as error:
             self.encoder.forget()
             self.send(frames.ERROR, errors.encode(error))
@@ -333,11 +346,13 @@ class Lane:
 
     def again(self, flags: int) -> None:
         """Encodes the last result once more, with care."""
+        # It stays the last one: after an array that is missing a table may be.
         result, session = self.last, self.last_session
-        self.last = None
-        self.encoder.copy_arrays(bool(flags & frames.ARRAYS))
+        self.encoder.copy(flags)
         try:
             self.send(frames.VALUE, self.encoder.careful(session, result))
+        except Refused as error:
+            self.send_error(session, self.refusal(error))
         except BaseException:
             self.encoder.forget()
             self.send(frames.REF, self.encoder.ref(session, result))
@@ -414,7 +429,7 @@ class Lane:
         try:
             if not kwargs and PLAIN.issuperset(map(type, args)):
                 return self.encoder.plain(arguments)
-            self.encoder.copy_arrays(False)
+            self.encoder.copy(0)
             return self.encoder.fast(session, arguments)
         except Exception:
             return self.encoder.careful(session, arguments)

@@ -105,6 +105,13 @@ def ref(ref_id: int, module: str, qualname: str, traits: int) -> Any:
     raise TypeError("a ref reaches the worker as a persistent id")
 
 
+def table(kind: str, columns: Any, data: bytes | tuple[int, int]) -> Any:
+    """A table of pyarrow, pandas or polars."""
+    from . import tables
+
+    return tables.build(kind, columns, data)
+
+
 def adapter(kind: str, callback: Any) -> Any:
     """A file or an iterator around a callback. Only ever written by the host."""
     from . import adapters
@@ -113,4 +120,6 @@ def adapter(kind: str, callback: Any) -> Any:
 
 
 # Those that a result can have.
-ALL = frozenset((array, complex_, date, time, datetime, timedelta, decimal, uuid, plain, ref))
+ALL = frozenset(
+    (array, complex_, date, time, datetime, timedelta, decimal, uuid, plain, ref, table)
+)

@@ -50,7 +50,7 @@ class WithoutNumpy(unittest.TestCase):
         found = array.array("B", [1, 2])
         self.assertFalse(encoder.is_value(found))
         self.assertIsInstance(decode(encoder.fast(1, [found]))[0], Ref)
-        encoder.copy_arrays(yes=True)
+        encoder.copy(frames.ARRAYS)
         self.assertTrue(encoder.is_value(found))
         for encoded in (encoder.fast(1, [found]), encoder.careful(1, [found])):
             self.assertEqual(decode(encoded)[0].tolist(), [1, 2])

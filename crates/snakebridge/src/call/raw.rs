@@ -82,6 +82,10 @@ impl RawCall {
         } else if is_array::<R>() {
             self.flags |= flags::ARRAYS;
         }
+        #[cfg(feature = "arrow")]
+        if crate::tables::is_table::<R>() {
+            self.flags |= flags::TABLES;
+        }
     }
 
     pub(super) fn refuse(&mut self, message: &str) {

@@ -45,12 +45,7 @@ struct Sent<T> {
 impl Answer {
     /// Reads the reply of a request that iterates.
     pub(crate) async fn batch<T: DeserializeOwned, W: Wait>(&mut self) -> Result<Batch<T>> {
-        match self.read_batch() {
-            Err(error) if self.is_for_more_care(&error) => {}
-            read => return read.map_err(|error| self.decode_error(&error)),
-        }
-        self.ask_again::<W>().await?;
-        self.read_batch().map_err(|error| self.decode_error(&error))
+        self.with_care::<_, W>(Self::read_batch).await
     }
 
     fn read_batch<T: DeserializeOwned>(&self) -> Result<Batch<T>, DecodeError> {

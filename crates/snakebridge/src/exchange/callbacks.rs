@@ -19,7 +19,7 @@ use snakebridge_wire::{DecodeError, Header, Kind, Limits, Tape};
 
 use super::binding::{does_not_fit, encode_failure, no_such_callback, session_closed};
 use super::nested::{Conversation, Left};
-use super::{Answer, LaneState};
+use super::{Answer, LaneState, is_before_reply, more_care};
 #[cfg(feature = "tokio")]
 use crate::callback::BoxFuture;
 use crate::callback::{Bound, CallbackError, Function, Outcome, Returned};
@@ -38,11 +38,18 @@ impl Answer {
     /// Carries out what the worker wants before it replies, and reads its next frame.
     pub(super) async fn converse<W: Wait>(&mut self) -> Result<()> {
         match self.reply()?.header.kind {
-            Kind::CallbacksDropped => self.note_dropped()?,
-            Kind::RegionsKept | Kind::RegionsGone => self.note_regions()?,
-            _ => self.call_back::<W>().await?,
+            Kind::Callback => self.call_back::<W>().await?,
+            _ => self.note_news()?,
         }
         self.receive::<W>().await
+    }
+
+    /// Takes note of what a worker tells ahead of what it was asked for.
+    fn note_news(&mut self) -> Result<()> {
+        match self.reply()?.header.kind {
+            Kind::CallbacksDropped => self.note_dropped(),
+            _ => self.note_regions(),
+        }
     }
 
     fn note_regions(&mut self) -> Result<()> {
@@ -96,13 +103,16 @@ impl Answer {
         let Some(session) = self.session_of(frame.header.session) else {
             return Ok(Err(session_closed()));
         };
-        let bound = match self.bind_arguments(&function, &session, body) {
-            Err(error) if self.is_for_more_care(&error) => {
-                self.ask_for_arguments::<W>().await?;
-                self.bind_arguments(&function, &session, self.reply()?.body)
+        let (mut bound, mut asked) = (self.bind_arguments(&function, &session, body), None);
+        while let Err(error) = &bound
+            && let Some(flags) = more_care(error, asked)
+        {
+            asked = Some(flags);
+            if let Some(refusal) = self.ask_for_arguments::<W>(flags).await? {
+                return Ok(Err(refusal.into()));
             }
-            bound => bound,
-        };
+            bound = self.bind_arguments(&function, &session, self.reply()?.body);
+        }
         Ok(bound.map(|bound| Job { bound, session }).map_err(|error| does_not_fit(&error)))
     }
 
@@ -115,16 +125,23 @@ impl Answer {
         self.peer().bind(function, session, body, |made| self.note_made(made))
     }
 
-    /// Has the worker encode the arguments once more, with care.
-    async fn ask_for_arguments<W: Wait>(&mut self) -> Result<()> {
+    /// Has the worker encode the arguments once more, with care. Gives the reason for which it refuses.
+    async fn ask_for_arguments<W: Wait>(&mut self, flags: u16) -> Result<Option<Error>> {
         self.advance();
-        let header = Header { kind: Kind::Again, flags: self.again_flags(), session: 0, len: 0 };
+        let header = Header { kind: Kind::Again, flags, session: 0, len: 0 };
         self.opened(1);
         self.write::<W>(&[], &header.to_bytes()).await?;
         self.receive::<W>().await?;
+        while is_before_reply(self.reply()?.header.kind)
+            && self.reply()?.header.kind != Kind::Callback
+        {
+            self.note_news()?;
+            self.receive::<W>().await?;
+        }
         self.opened(-1);
         match self.reply()?.header.kind {
-            Kind::Value => Ok(()),
+            Kind::Value => Ok(None),
+            Kind::Error => Ok(Some(self.raised())),
             kind => Err(self.broken(&format!("{kind:?} in the place of arguments"))),
         }
     }

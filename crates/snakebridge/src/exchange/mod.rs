@@ -57,7 +57,7 @@ pub(crate) async fn begin<W: Wait>(call: &RawCall, plan: &Plan) -> Result<Answer
             Answer::new(engine, grant, plan, &call.home.defaults)
         }
     };
-    answer.arrays = call.flags & flags::ARRAYS != 0;
+    answer.copied = call.flags & COPIED;
     for callback in &call.noted.callbacks {
         answer.engine.shared.callbacks.sent(answer.worker, callback.id());
     }
@@ -88,8 +88,8 @@ pub(crate) struct Answer {
     lane: Option<Box<Lane>>,
     releases: Vec<u64>,
     state: LaneState,
-    /// Whether arrays of the result are to be copied.
-    arrays: bool,
+    /// What of the result is to be copied, as flags.
+    copied: u16,
     /// How many regions the requests around this one have on the lane.
     first_region: usize,
     /// Whether the result has arrays in shared memory.
@@ -118,6 +118,22 @@ enum LaneState {
     Damaged,
 }
 
+/// What of a result can be copied or stay in Python.
+const COPIED: u16 = flags::ARRAYS | flags::TABLES;
+
+/// The flags with which the worker may be able to encode a result so that it can be read, after it was
+/// asked with those before.
+fn more_care(error: &DecodeError, asked: Option<u16>) -> Option<u16> {
+    let flag = match error.kind() {
+        DecodeErrorKind::Careful(Careful::Array) => flags::ARRAYS,
+        DecodeErrorKind::Careful(Careful::Table) => flags::TABLES,
+        DecodeErrorKind::Careful(_) => 0,
+        _ => return None,
+    };
+    // What is missing shows one by one: an array, then a table.
+    asked.is_none_or(|asked| flag & !asked != 0).then(|| asked.unwrap_or_default() | flag)
+}
+
 /// How long the supervisor may take to say how a worker ended.
 const LOSS_LIMIT: Duration = Duration::from_secs(5);
 
@@ -138,7 +154,7 @@ impl Answer {
             lane: Some(grant.lane),
             releases: grant.releases,
             state: LaneState::Quiet,
-            arrays: false,
+            copied: 0,
             first_region,
             has_regions: Cell::new(false),
             made: Cell::new(0),
@@ -217,12 +233,24 @@ impl Answer {
 
     /// Reads the reply into a Rust type.
     pub(crate) async fn decode<R: DeserializeOwned, W: Wait>(&mut self) -> Result<R> {
-        match self.decode_reply() {
-            Err(error) if self.is_for_more_care(&error) => {}
-            decoded => return decoded.map_err(|error| self.decode_error(&error)),
+        self.with_care::<_, W>(Self::decode_reply).await
+    }
+
+    /// Reads the reply; where the worker may be able to say it better, once more after it has done so.
+    async fn with_care<T, W: Wait>(
+        &mut self,
+        read: impl Fn(&Self) -> Result<T, DecodeError>,
+    ) -> Result<T> {
+        let mut asked = None;
+        loop {
+            let error = match read(self) {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let flags = more_care(&error, asked).ok_or_else(|| self.decode_error(&error))?;
+            asked = Some(flags);
+            self.ask_again::<W>(self.copied | flags).await?;
         }
-        self.ask_again::<W>().await?;
-        self.decode_reply().map_err(|error| self.decode_error(&error))
     }
 
     /// Keeps the result that was read, if it is a value without refs.
@@ -301,22 +329,11 @@ impl Answer {
         Ref::all(&self.engine, &self.session, &self.defaults, self.worker, described).pop()
     }
 
-    /// Whether the worker may be able to encode the result so that it can be read.
-    fn is_for_more_care(&mut self, error: &DecodeError) -> bool {
-        self.arrays |= error.kind() == DecodeErrorKind::Careful(Careful::Array);
-        matches!(error.kind(), DecodeErrorKind::Careful(_))
-    }
-
-    fn again_flags(&self) -> u16 {
-        if self.arrays { flags::ARRAYS } else { 0 }
-    }
-
     /// Has the worker encode the result once more, with care.
-    async fn ask_again<W: Wait>(&mut self) -> Result<()> {
+    async fn ask_again<W: Wait>(&mut self, flags: u16) -> Result<()> {
         if let Some(lane) = &mut self.lane {
             lane.finish();
         }
-        let flags = self.again_flags();
         let header = Header { kind: Kind::Again, flags, session: self.session.number, len: 0 };
         let frame: [u8; HEADER_LEN] = header.to_bytes();
         self.send::<W>(&frame).await?;

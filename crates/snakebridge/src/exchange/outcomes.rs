@@ -16,12 +16,7 @@ impl Answer {
         count: usize,
         read: impl Fn(usize, Deserializer<'_, '_>) -> Result<T, DecodeError>,
     ) -> Result<Vec<Result<T>>> {
-        match self.read_outcomes(count, &read) {
-            Err(error) if self.is_for_more_care(&error) => {}
-            outcomes => return outcomes.map_err(|error| self.decode_error(&error)),
-        }
-        self.ask_again::<W>().await?;
-        self.read_outcomes(count, &read).map_err(|error| self.decode_error(&error))
+        self.with_care::<_, W>(move |answer| answer.read_outcomes(count, &read)).await
     }
 
     fn read_outcomes<T>(

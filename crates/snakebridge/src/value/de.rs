@@ -36,7 +36,7 @@ impl<'de> Visitor<'de> for AnyValue {
 
     fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Value, A::Error> {
         let (shape, content): (u8, _) = data.variant()?;
-        const ALL: [Shape; 21] = [
+        const ALL: [Shape; 22] = [
             Shape::None,
             Shape::Bool,
             Shape::Int,
@@ -58,6 +58,7 @@ impl<'de> Visitor<'de> for AnyValue {
             Shape::Uuid,
             Shape::Ref,
             Shape::Array,
+            Shape::Table,
         ];
         let shape = ALL.get(usize::from(shape)).copied();
         match shape.ok_or_else(|| A::Error::custom("unknown shape of a value"))? {
@@ -83,6 +84,9 @@ impl<'de> Visitor<'de> for AnyValue {
             Shape::Ref => content.newtype_variant().map(Value::Ref),
             Shape::Array => Err(A::Error::custom(
                 "an array stands where any value may: ask for an `Array`, or for all of them by ref",
+            )),
+            Shape::Table => Err(A::Error::custom(
+                "a table stands where any value may: ask for a `Table`, or for all of them by ref",
             )),
         }
     }
