@@ -31,6 +31,7 @@ mod scale;
 mod start;
 mod stats;
 mod stops;
+mod tables;
 mod streams;
 mod threads;
 
@@ -88,6 +89,8 @@ enum Group {
     Records,
     /// Arrays of numpy
     Arrays,
+    /// Tables of Arrow
+    Tables,
     /// From nothing to a first result
     Start,
     /// One more worker, forked and not
@@ -185,6 +188,7 @@ fn measure(options: &Options) -> Result<Report> {
         (Group::Streams, streams::run),
         (Group::Records, records::run),
         (Group::Arrays, arrays::run),
+        (Group::Tables, tables::run),
         (Group::Start, start::run),
         (Group::Forks, forks::run),
         (Group::Memory, memory::run),

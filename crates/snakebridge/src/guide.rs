@@ -36,6 +36,11 @@ struct OutputAndHealth;
 #[doc = include_str!("../../../docs/guide/arrays.md")]
 struct Arrays;
 
+/// Record batches, data frames, structs.
+#[cfg(feature = "arrow")]
+#[doc = include_str!("../../../docs/guide/tables.md")]
+struct Tables;
+
 /// Pipelines, fan-out, calls that are started.
 #[doc = include_str!("../../../docs/guide/many-calls.md")]
 struct ManyCalls;

@@ -1,8 +1,9 @@
 """Data frames of pandas as columns one by one, for where there is no pyarrow.
 
-A column is its name, what its items are, the zone of times, and its pieces. A piece is the number of
-items, then start and length of three runs of bytes: the bits that say which items are there, the places
-of text, and the items. Numbers and times are what numpy calls by the same name; booleans are bits.
+A column is its name, what its items are, the zone of times, and its pieces. A piece is the number
+of items, then start and length of three runs of bytes: the bits that say which items are there, the
+places of text, and the items. Numbers and times are what numpy calls by the same name; booleans are
+bits.
 
 Imported only when there is such a frame.
 """

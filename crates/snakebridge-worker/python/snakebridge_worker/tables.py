@@ -1,7 +1,8 @@
 """Tables: of pyarrow, pandas, polars, and all that can be looked at as a stream of Arrow.
 
-They travel as streams of Arrow's IPC format, which pyarrow reads without a copy. Where it is missing,
-polars reads them by itself, and simple columns of pandas are made one by one (`columns.py`).
+They travel as streams of Arrow's IPC format, which pyarrow reads without a copy. Where it is
+missing, polars reads them by itself, and simple columns of pandas are made one by one
+(`columns.py`).
 
 Imported only when there is a table.
 """
@@ -73,7 +74,7 @@ def _read(pyarrow: Any, view: memoryview) -> Any:
 
 
 def _to_pandas(table: Any) -> Any:
-    """A data frame of which nothing is lost: numbers with nulls have the nullable types of pandas."""
+    """A data frame of which nothing is lost: numbers with nulls have nullable types."""
     import pyarrow
 
     types = pyarrow.types
@@ -96,7 +97,7 @@ def _to_pandas(table: Any) -> Any:
 
 
 def take_apart(obj: Any, taken: list[int]) -> Parts:
-    """A table as its parts. Notes the segment of shared memory that was taken for it, if one was."""
+    """A table as its parts. Notes the segment of memory that was taken for it, if one was."""
     try:
         pyarrow = _imported("pyarrow")
         if pyarrow is not None:
@@ -136,7 +137,7 @@ def _to_arrow(pyarrow: Any, obj: Any) -> Any:
 
 
 def _column(pyarrow: Any, series: Any) -> Any:
-    """A column of pandas. Its missing values are nulls, but NaN in an array of floats is a number."""
+    """A column of pandas. Missing values are nulls, but NaN in an array of floats is a number."""
     if getattr(series.dtype, "kind", "") == "f" and hasattr(series.dtype, "newbyteorder"):
         return pyarrow.array(series.to_numpy(), from_pandas=False)
     return pyarrow.array(series, from_pandas=True)
