@@ -31,8 +31,8 @@ mod scale;
 mod start;
 mod stats;
 mod stops;
-mod tables;
 mod streams;
+mod tables;
 mod threads;
 
 use std::path::PathBuf;

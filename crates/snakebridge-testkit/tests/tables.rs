@@ -220,10 +220,8 @@ fn dictionaries_that_change_between_batches_are_exact() {
 fn large_tables_are_in_shared_memory() {
     let numbers = Float64Array::from_iter_values((0..100_000).map(f64::from));
     let text = LargeStringArray::from_iter_values((0..100_000).map(|n| n.to_string()));
-    let table = Table::from(batch([
-        ("numbers", Arc::new(numbers) as ArrayRef),
-        ("text", Arc::new(text)),
-    ]));
+    let table =
+        Table::from(batch([("numbers", Arc::new(numbers) as ArrayRef), ("text", Arc::new(text))]));
     let py = all();
     assert!(py.call::<bool>("fixture", "address_is_shared", (&table,)).wait().unwrap());
     assert!(same(&table) == table);
@@ -321,10 +319,10 @@ fn trades() -> Vec<Trade> {
         symbol: format!("S{n}"),
         price: f64::from(n) / 4.0,
         count: n,
-        note: (n % 2 == 0).then(|| format!("note {n}")),
-        weight: (n % 3 == 0).then_some(0.5),
+        note: n.is_multiple_of(2).then(|| format!("note {n}")),
+        weight: n.is_multiple_of(3).then_some(0.5),
         legs: (0..i64::from(n % 4)).collect(),
-        side: if n % 2 == 0 { Side::Buy } else { Side::Sell },
+        side: if n.is_multiple_of(2) { Side::Buy } else { Side::Sell },
     };
     (0..100).map(trade).collect()
 }
@@ -401,7 +399,8 @@ fn without_pyarrow_there_are_frames() {
     assert_eq!(back.rows(), 5);
     for (place, field) in table.schema().fields().iter().enumerate() {
         let whole = back.batches()[0].column(place);
-        let nulls: usize = table.batches().iter().map(|batch| batch.column(place).null_count()).sum();
+        let nulls: usize =
+            table.batches().iter().map(|batch| batch.column(place).null_count()).sum();
         assert_eq!(whole.null_count(), nulls, "{field}");
         if field.data_type() != &DataType::Utf8 {
             assert_eq!(whole.data_type(), field.data_type());

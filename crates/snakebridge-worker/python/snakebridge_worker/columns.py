@@ -28,8 +28,8 @@ _ALIGNMENT = 64
 
 def to_pandas(columns: list[Column], view: memoryview) -> Any:
     """The data frame with these columns. Nothing of it is in the memory that they come from."""
-    import numpy
-    import pandas
+    numpy: Any = __import__("numpy")
+    pandas: Any = __import__("pandas")
 
     made = {}
     for place, (_, kind, zone, pieces) in enumerate(columns):
@@ -109,7 +109,7 @@ def of_pandas(frame: Any) -> tuple[tuple[Column, ...], list[bytes]]:
 
 
 def _describe(name: str, series: Any, out: _Bytes) -> Column:
-    import numpy
+    numpy: Any = sys.modules["numpy"]  # pandas has imported it.
 
     dtype, zone = series.dtype, None
     missing = series.isna().to_numpy()

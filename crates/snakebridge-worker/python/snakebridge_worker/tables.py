@@ -39,7 +39,7 @@ def build(kind: str, columns: list[Column] | None, data: Data) -> Any:
         return polars.from_arrow(_read(pyarrow, view))
     if pyarrow is not None:
         table = _read(pyarrow, view)
-        return _to_pandas(table) if kind == "pandas" else table
+        return _to_pandas(pyarrow, table) if kind == "pandas" else table
     if kind == "pandas":
         _needed("pandas", "a table as a data frame of pandas")
         if columns is not None:
@@ -73,10 +73,8 @@ def _read(pyarrow: Any, view: memoryview) -> Any:
     return ipc.open_stream(pyarrow.py_buffer(view)).read_all()
 
 
-def _to_pandas(table: Any) -> Any:
+def _to_pandas(pyarrow: Any, table: Any) -> Any:
     """A data frame of which nothing is lost: numbers with nulls have nullable types."""
-    import pyarrow
-
     types = pyarrow.types
     pandas = _needed("pandas", "a table as a data frame of pandas")
     frame = table.to_pandas(date_as_object=True)

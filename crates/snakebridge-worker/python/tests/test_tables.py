@@ -24,7 +24,7 @@ class Stream:
 
 
 class Without(unittest.TestCase):
-    """The tests run on a Python of which nothing is known; what has packages is tested from Rust."""
+    """The tests run on any Python. What takes packages is tested from Rust."""
 
     def setUp(self) -> None:
         patch = mock.patch.dict(sys.modules, NONE_OF_THEM)
