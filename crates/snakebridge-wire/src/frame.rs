@@ -79,6 +79,10 @@ pub enum Kind {
     Exit = 19,
     /// Many requests, one after the other: `(kind, flags, body, kind, flags, body, ...)`.
     Pipeline = 20,
+    /// Call a helper: `(name, args[, kwargs])`.
+    Helper = 21,
+    /// What helpers there are: `()`.
+    Helpers = 22,
     /// Forget refs: `(session, id, session, id, ...)`; the id 0 stands for all refs of the session.
     /// Has no reply.
     Release = 32,
@@ -177,6 +181,8 @@ pub enum Kind {
     ItemIter = 135,
     /// As [`Invoke`](Self::Invoke), and then the first items of the result.
     InvokeIter = 138,
+    /// As [`Helper`](Self::Helper), and then the first items of the result.
+    HelperIter = 149,
     /// As [`Call`](Self::Call), and then what comes of awaiting the result.
     CallAwait = 161,
     /// As [`Get`](Self::Get), and then what comes of awaiting the result.
@@ -189,6 +195,8 @@ pub enum Kind {
     ItemAwait = 167,
     /// As [`Invoke`](Self::Invoke), and then what comes of awaiting the result.
     InvokeAwait = 170,
+    /// As [`Helper`](Self::Helper), and then what comes of awaiting the result.
+    HelperAwait = 181,
 }
 
 impl Kind {
@@ -216,6 +224,8 @@ impl Kind {
             18 => Self::Enter,
             19 => Self::Exit,
             20 => Self::Pipeline,
+            21 => Self::Helper,
+            22 => Self::Helpers,
             32 => Self::Release,
             33 => Self::CloseSession,
             34 => Self::Again,
@@ -258,12 +268,14 @@ impl Kind {
             132 => Self::AttrIter,
             135 => Self::ItemIter,
             138 => Self::InvokeIter,
+            149 => Self::HelperIter,
             161 => Self::CallAwait,
             162 => Self::GetAwait,
             163 => Self::MethodAwait,
             164 => Self::AttrAwait,
             167 => Self::ItemAwait,
             170 => Self::InvokeAwait,
+            181 => Self::HelperAwait,
             _ => return None,
         })
     }
@@ -278,6 +290,7 @@ impl Kind {
             Self::Attr => Self::AttrAwait,
             Self::Item => Self::ItemAwait,
             Self::Invoke => Self::InvokeAwait,
+            Self::Helper => Self::HelperAwait,
             _ => return None,
         })
     }
@@ -292,6 +305,7 @@ impl Kind {
             Self::Attr => Self::AttrIter,
             Self::Item => Self::ItemIter,
             Self::Invoke => Self::InvokeIter,
+            Self::Helper => Self::HelperIter,
             _ => return None,
         })
     }

@@ -35,6 +35,10 @@ pub enum FaultCode {
     Request,
     /// A call of a pipeline was not made: it uses the result of one that has failed.
     NotMade,
+    /// No helper has this name.
+    HelperNotFound,
+    /// The settings of the worker do not allow it.
+    NotAllowed,
     /// A code that this version does not know.
     Other(i64),
 }
@@ -68,6 +72,8 @@ impl From<i64> for FaultCode {
             3 => Self::Result,
             4 => Self::Request,
             5 => Self::NotMade,
+            6 => Self::HelperNotFound,
+            7 => Self::NotAllowed,
             other => Self::Other(other),
         }
     }

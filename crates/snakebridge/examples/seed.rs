@@ -1,7 +1,6 @@
 //! The examples of the document that started the project, in its order and with its names.
 //!
-//! What it shows of helpers and generated wrappers is missing here as long as the library does not
-//! have them. Run it with `cargo run --release --example seed`.
+//! What it shows of generated wrappers is missing here as long as the library does not have them. Run it with `cargo run --release --example seed`.
 
 #![expect(clippy::print_stdout, reason = "it says what it has done")]
 #![expect(clippy::unwrap_used, reason = "a failure here is a failure of the example")]
@@ -12,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use snakebridge::{
-    Affinity, Bridge, Bytes, CallOptions, ErrorKind, Pool, Ref, Result, Value, args,
+    Affinity, Bridge, Bytes, CallOptions, ErrorKind, Helpers, Pool, Ref, Result, Value, args,
 };
 
 /// Where `heavy_module` is.
@@ -33,6 +32,7 @@ const EXAMPLES: &[(&str, Example)] = &[
     ("affinity", affinity),
     ("pool_name", pool_name),
     ("idempotent", idempotent),
+    ("call_helper/3", helper),
     ("When to Use Universal FFI", when_to_use_it),
     ("Working with Python Objects", python_objects),
     ("Session Management", session_management),
@@ -43,7 +43,9 @@ const EXAMPLES: &[(&str, Example)] = &[
 
 fn main() -> Result<()> {
     let gpu_pool = Pool::new().module_path(MODULES).workers_between(0, 1);
-    let py = Bridge::builder().module_path(MODULES).pool("gpu_pool", gpu_pool).build()?;
+    let helpers = Helpers::new().path(format!("{MODULES}/helpers"));
+    let builder = Bridge::builder().module_path(MODULES).helpers(helpers);
+    let py = builder.pool("gpu_pool", gpu_pool).build()?;
     for (name, example) in EXAMPLES {
         example(&py)?;
         println!("{name}: ok");
@@ -199,6 +201,15 @@ fn idempotent(py: &Bridge) -> Result<()> {
     }
     let version: String = py.get("platform", "__version__").idempotent(true).wait()?;
     assert!(version.contains('.'));
+    Ok(())
+}
+
+fn helper(py: &Bridge) -> Result<()> {
+    let input = vec![1, 2, 3];
+    let limit = Duration::from_secs(5);
+    let result: BTreeMap<String, i64> =
+        py.helper("my_helpers.process_data", (input,)).timeout(limit).wait()?;
+    assert_eq!((result["count"], result["total"]), (3, 6));
     Ok(())
 }
 

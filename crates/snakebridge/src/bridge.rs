@@ -20,6 +20,7 @@ use crate::engine::sessions::{Held, SessionState, new_id};
 use crate::engine::{Engine, PythonInfo, Shared, WorkerId, closed};
 use crate::error::{Error, Result};
 use crate::fan_out::Map;
+use crate::helpers::HelperIndex;
 use crate::options::CallOptions;
 use crate::pipeline::{Batch, Pipeline};
 use crate::session::SessionBuilder;
@@ -119,6 +120,53 @@ impl Bridge {
     pub fn exec(&self, module: &str, function: &str, args: impl IntoArgs) -> Call<()> {
         let draft = self.draft(Kind::Call).function(module, function);
         draft.args(args).flags(flags::NO_RESULT).finish()
+    }
+
+    /// Calls a helper: a function of the project's own Python files, `file.function`.
+    ///
+    /// Without settings the files are those of the folder `python/helpers`; see
+    /// [`Helpers`](crate::Helpers). All that can be done with a call can be done with this one: options,
+    /// refs, [`awaited`](Call::awaited), [`iter`](Call::iter), [`Pipeline::push`].
+    ///
+    /// ```
+    /// use snakebridge::{Bridge, Helpers};
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("snakebridge-helper-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # std::fs::write(folder.join("prices.py"), "def total(items, tax=0):\n    return sum(items) * (100 + tax) / 100\n")?;
+    /// // prices.py:  def total(items, tax=0): return sum(items) * (100 + tax) / 100
+    /// let py = Bridge::builder().helpers(Helpers::new().path(&folder)).build()?;
+    /// let total: f64 = py.helper("prices.total", ([10, 20],)).wait()?;
+    /// assert_eq!(total, 30.0);
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::HelperNotFound`](crate::ErrorKind::HelperNotFound), with names that are close;
+    /// [`ErrorKind::NotAllowed`](crate::ErrorKind::NotAllowed) for one that is not on the list of allowed
+    /// helpers; and what Python raises, where the file cannot be loaded too.
+    pub fn helper<R>(&self, name: &str, args: impl IntoArgs) -> Call<R>
+    where
+        R: DeserializeOwned + 'static,
+    {
+        self.draft(Kind::Helper).helper(name).args(args).finish()
+    }
+
+    /// What helpers there are, with their parameters and documentation, and which files cannot be
+    /// loaded. Loads all files.
+    ///
+    /// ```no_run
+    /// use snakebridge::Bridge;
+    ///
+    /// let py = Bridge::new()?;
+    /// for helper in py.helpers().wait()?.helpers {
+    ///     println!("{helper}");
+    /// }
+    /// # Ok::<(), snakebridge::Error>(())
+    /// ```
+    pub fn helpers(&self) -> Call<HelperIndex> {
+        self.draft(Kind::Helpers).operation("the index of helpers").finish()
     }
 
     /// Makes a Rust function callable from Python.

@@ -9,8 +9,9 @@ use crate::engine::output::Output;
 use crate::engine::sessions::SessionSettings;
 use crate::engine::{Config, Engine};
 use crate::error::{Error, ErrorKind, Result};
+use crate::helpers::Helpers;
 use crate::options::{CallOptions, FOREVER};
-use crate::pool::Pool;
+use crate::pool::{Common, Pool};
 use crate::profiles::Profiles;
 
 /// Settings of a [`Bridge`], which [`build`](Self::build) checks as a whole.
@@ -46,6 +47,7 @@ pub struct BridgeBuilder {
     defaults: CallOptions,
     profiles: Profiles,
     sessions: SessionSettings,
+    helpers: Helpers,
 }
 
 /// The name of the pool that serves calls which name none.
@@ -60,6 +62,7 @@ impl BridgeBuilder {
             defaults: CallOptions::default(),
             profiles: Profiles::new(),
             sessions: SessionSettings::default(),
+            helpers: Helpers::new(),
         }
     }
 
@@ -109,6 +112,13 @@ impl BridgeBuilder {
             DEFAULT_POOL => self.default = pool,
             _ => self.pools.push((name.to_owned(), pool)),
         }
+        self
+    }
+
+    /// Where the helpers of all pools are, of those at least that say nothing else; see
+    /// [`Bridge::helper`]. Default: the files in `python/helpers`.
+    pub fn helpers(mut self, helpers: Helpers) -> Self {
+        self.helpers = helpers;
         self
     }
 
@@ -185,13 +195,14 @@ impl BridgeBuilder {
     }
 
     fn check(self) -> Result<Config> {
-        let mut pools = vec![self.default.check(DEFAULT_POOL)?];
+        let common = Common { helpers: self.helpers };
+        let mut pools = vec![self.default.check(DEFAULT_POOL, &common)?];
         for (name, pool) in self.pools {
             if pools.iter().any(|other| *other.name == *name) {
                 let message = format!("the pool `{name}` is declared twice");
                 return Err(Error::new(ErrorKind::Config, message));
             }
-            pools.push(pool.check(&name)?);
+            pools.push(pool.check(&name, &common)?);
         }
         let package = snakebridge_worker::cache::install().map_err(|error| {
             Error::new(ErrorKind::Config, error.to_string()).with_hint(format!(

@@ -59,6 +59,12 @@ impl Draft {
         self
     }
 
+    pub(crate) fn helper(mut self, name: &str) -> Self {
+        let name = self.text(name);
+        self.call.named = Named::Helper(name);
+        self
+    }
+
     /// Adds the value on which a method or an attribute is looked up.
     pub(crate) fn receiver(mut self, value: &(impl serde::Serialize + ?Sized)) -> Self {
         let encoder = &mut self.encoder;

@@ -67,6 +67,17 @@ pub fn exec(module: &str, function: &str, args: impl IntoArgs) -> Call<()> {
     }
 }
 
+/// [`Bridge::helper`] on the default [`bridge`].
+pub fn helper<R>(name: &str, args: impl IntoArgs) -> Call<R>
+where
+    R: DeserializeOwned + 'static,
+{
+    match bridge() {
+        Ok(bridge) => bridge.helper(name, args),
+        Err(error) => Call::failed(error),
+    }
+}
+
 /// [`Bridge::get`] on the default [`bridge`].
 ///
 /// ```

@@ -45,6 +45,10 @@ struct Tables;
 #[doc = include_str!("../../../docs/guide/many-calls.md")]
 struct ManyCalls;
 
+/// Python functions of the project.
+#[doc = include_str!("../../../docs/guide/helpers.md")]
+struct Helpers;
+
 /// Items, one after the other.
 #[cfg(feature = "tokio")]
 #[doc = include_str!("../../../docs/guide/streaming.md")]

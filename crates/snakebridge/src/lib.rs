@@ -62,6 +62,7 @@ mod future;
 mod global;
 #[cfg(doctest)]
 mod guide;
+mod helpers;
 mod options;
 mod pending;
 mod pipeline;
@@ -102,7 +103,8 @@ pub use fan_out::MapStream;
 pub use fan_out::{Map, MapIter};
 #[cfg(feature = "tokio")]
 pub use future::CallFuture;
-pub use global::{bridge, call, exec, get};
+pub use global::{bridge, call, exec, get, helper};
+pub use helpers::{BrokenHelperFile, HelperIndex, HelperInfo, HelperParameter, Helpers};
 pub use options::{Affinity, CallOptions};
 pub use pending::Pending;
 pub use pipeline::{Batch, Pipeline, Promise, Results};

@@ -12,6 +12,7 @@ use snakebridge_worker::interpreter::{Candidate, PYTHON, Surroundings, Wanted, s
 use crate::engine::results::{ResultLimits, Results};
 use crate::engine::{PoolSettings, START_LIMIT};
 use crate::error::{Error, ErrorKind, Result};
+use crate::helpers::Helpers;
 use crate::options::{Affinity, FOREVER};
 
 /// Settings of a pool: workers that are alike.
@@ -33,6 +34,7 @@ pub struct Pool {
     module_path: Vec<PathBuf>,
     env: Vec<(OsString, Option<OsString>)>,
     current_dir: Option<PathBuf>,
+    helpers: Option<Helpers>,
     preload: Vec<String>,
     fork_server: bool,
     threads: Option<usize>,
@@ -45,6 +47,11 @@ pub struct Pool {
     max: usize,
     asyncio: Option<u32>,
     schedule: PoolConfig,
+}
+
+/// What the pools of a bridge have where they say nothing else.
+pub(crate) struct Common {
+    pub(crate) helpers: Helpers,
 }
 
 /// More processes than any machine of today can use; a larger number is a mistake.
@@ -61,6 +68,7 @@ impl Pool {
             module_path: Vec::new(),
             env: Vec::new(),
             current_dir: None,
+            helpers: None,
             preload: Vec::new(),
             fork_server: false,
             threads: None,
@@ -227,6 +235,13 @@ impl Pool {
         self
     }
 
+    /// Where the helpers of this pool are; see [`Bridge::helper`](crate::Bridge::helper). Default: what
+    /// [`BridgeBuilder::helpers`](crate::BridgeBuilder::helpers) says.
+    pub fn helpers(mut self, helpers: Helpers) -> Self {
+        self.helpers = Some(helpers);
+        self
+    }
+
     /// Imports this module before a worker takes calls, so that the first call need not wait for
     /// it. Can be called several times. If an import fails, the worker cannot be started.
     pub fn preload(mut self, module: impl Into<String>) -> Self {
@@ -297,7 +312,7 @@ impl Pool {
     }
 
     /// Checks the settings as a whole.
-    pub(crate) fn check(self, name: &str) -> Result<PoolSettings> {
+    pub(crate) fn check(self, name: &str, common: &Common) -> Result<PoolSettings> {
         let env = self.env_with_threads()?;
         let Self { python, module_path, current_dir, min, max, mut schedule, .. } = self;
         if !(1..=MOST_WORKERS).contains(&max) {
@@ -331,6 +346,7 @@ impl Pool {
             module_path: module_path?,
             env,
             current_dir: current_dir.as_deref().map(folder).transpose()?,
+            helpers: self.helpers.as_ref().unwrap_or(&common.helpers).check()?,
             preload: self.preload,
             fork_server: self.fork_server,
             memory_limit: self.memory_limit,

@@ -39,6 +39,8 @@ AWAIT = 17
 ENTER = 18
 EXIT = 19
 PIPELINE = 20
+HELPER = 21
+HELPERS = 22
 # Added to the kind of a request whose result is iterated over.
 ITERATED = 128
 # Added to the kind of a request whose result is awaited.
@@ -100,10 +102,20 @@ FAULT_ARGUMENTS = 2
 FAULT_RESULT = 3
 FAULT_REQUEST = 4
 FAULT_NOT_MADE = 5
+FAULT_HELPER_NOT_FOUND = 6
+FAULT_NOT_ALLOWED = 7
 
 
 class ProtocolError(Exception):
     """The host sent something that is no frame of this protocol."""
+
+
+class Fault(Exception):
+    """A request is not carried out, for a reason that the host knows by its code."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 def header(kind: int, length: int, session: int = 0) -> bytes:

@@ -228,7 +228,10 @@ class Lane:
         return coroutines.run(awaitable, self.sessions, self.session)
 
     def send_error(self, session: int, error: BaseException) -> None:
-        """Sends an exception that the user's code has raised."""
+        """Sends an exception that the user's code has raised, or why it was not run."""
+        if isinstance(error, frames.Fault):
+            self.fault(error.code, str(error))
+            return
         self.send(frames.ERROR, errors.encode(error), self.contexts.note(session, error))
 
     def send_result(self, session: int, flags: int, result: Any) -> None:

@@ -40,6 +40,7 @@ def work(
 ) -> None:
     """Runs a worker whose host is this process, and ends the process."""
     control = news.control = Control(channel)
+    news.helpers = settings["helpers"]
     _limit_memory(settings["memory_limit"])
     lanes = (_many if settings["lanes"] else _single)(descriptors, control)
     events = _events(control, lanes.where) if settings["events"] else None

@@ -1,6 +1,7 @@
-"""What arrays in shared memory have to tell the host with the next reply.
+"""What arrays in shared memory have to tell the host with the next reply, and where helpers are.
 
-Apart from `regions`, which is imported when there is such an array: nobody else is to pay for it.
+Apart from `regions` and `helpers`, which are imported when there is such an array or such a call:
+nobody else is to pay for them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import _thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .control import Control
 
 # Segments whose arrays have come with the request that is being loaded.
@@ -19,3 +22,5 @@ local = _thread._local()
 gone: list[int] = []
 # The way to ask the host for segments.
 control: Control | None = None
+# The settings of helpers, unless they are switched off.
+helpers: dict[str, Any] | None = None

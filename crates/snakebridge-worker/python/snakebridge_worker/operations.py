@@ -133,6 +133,23 @@ def to_repr(parts: tuple[Any, ...]) -> str:
     return repr(parts[0])
 
 
+def helper(parts: tuple[Any, ...]) -> Any:
+    """`(name, args[, kwargs])`: a function of the project's own files."""
+    from .helpers import of_worker
+
+    function = of_worker().find(parts[0])
+    if len(parts) == 2:
+        return function(*parts[1])
+    return function(*parts[1], **parts[2])
+
+
+def helpers(parts: tuple[Any, ...]) -> Any:
+    """`()`: what helpers there are."""
+    from .helpers import of_worker
+
+    return of_worker().index()
+
+
 def iterate(parts: tuple[Any, ...]) -> streams.Batch:
     """`(target,)`: its first items."""
     return streams.begin(parts[0])
@@ -165,6 +182,8 @@ OPERATIONS: dict[int, Operation] = {
     frames.REPR: to_repr,
     frames.ITER: iterate,
     frames.NEXT: step,
+    frames.HELPER: helper,
+    frames.HELPERS: helpers,
 }
 
 _BY_CODE = {operation.__code__: operation for operation in OPERATIONS.values()}
@@ -176,11 +195,13 @@ WITH_RESULTS = (
     frames.ATTR,
     frames.ITEM,
     frames.INVOKE,
+    frames.HELPER,
 )
 OPERATIONS.update((kind + frames.ITERATED, _iterated(OPERATIONS[kind])) for kind in WITH_RESULTS)
 
 _OF_MODULES = (call, get)
 _OF_MEMBERS = (method, attr, set_attr, del_attr)
+_OF_HELPERS = (helper, helpers)
 
 
 def running(frame: FrameType | None) -> str | None:
@@ -197,5 +218,7 @@ def describe(operation: Operation, parts: tuple[Any, ...]) -> str:
     """What an operation does, by name."""
     if operation in _OF_MODULES:
         return f"{parts[0]}.{parts[1]}"
+    if operation in _OF_HELPERS:
+        return str(parts[0]) if parts else "helpers"
     owner = ".".join(class_name(type(parts[0])))
     return f"{owner}.{parts[1]}" if operation in _OF_MEMBERS else owner

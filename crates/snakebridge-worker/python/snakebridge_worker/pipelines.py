@@ -39,6 +39,8 @@ class Outcomes:
             self._fault(place, frames.FAULT_NOT_MADE, str(error))
         elif isinstance(error, RefNotFound):
             self._fault(place, frames.FAULT_REF_NOT_FOUND, str(error))
+        elif isinstance(error, frames.Fault):
+            self._fault(place, error.code, str(error))
         elif isinstance(error, BadArguments):
             self._fault(place, frames.FAULT_ARGUMENTS, str(error))
         else:

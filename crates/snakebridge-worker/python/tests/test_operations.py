@@ -162,7 +162,7 @@ class Calls(unittest.TestCase):
 
     def test_every_kind_of_request_has_its_operation(self) -> None:
         iterated = [kind + frames.ITERATED for kind in WITH_RESULTS]
-        kinds = [*range(frames.CALL, frames.ITER + 1), *iterated]
+        kinds = [*range(frames.CALL, frames.ITER + 1), frames.HELPER, frames.HELPERS, *iterated]
         self.assertEqual(sorted(OPERATIONS), sorted(kinds))
 
 

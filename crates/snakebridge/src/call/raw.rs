@@ -42,6 +42,7 @@ pub(crate) struct RawCall {
 #[derive(Clone, Debug)]
 pub(crate) enum Named {
     Function { module: Range<usize>, name: Range<usize> },
+    Helper(Range<usize>),
     Member(Range<usize>),
     Operation(&'static str),
 }
@@ -240,6 +241,7 @@ impl Named {
         let owner = receiver.map_or("", |receiver| receiver.type_name());
         match self {
             Self::Function { module, name } => format!("{}.{}", text(module), text(name)),
+            Self::Helper(name) => text(name),
             Self::Member(name) => format!("{owner}.{}", text(name)),
             Self::Operation(name) if owner.is_empty() => (*name).to_owned(),
             Self::Operation(name) => format!("{name} of {owner}"),

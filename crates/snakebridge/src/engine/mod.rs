@@ -38,6 +38,7 @@ use snakebridge_pool::{PoolConfig, PoolId, SessionKey, WorkerKey};
 use snakebridge_worker::interpreter::{Candidate, Wanted};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::helpers::HelperSettings;
 use crate::options::Affinity;
 use crate::profiles::Profiles;
 use crate::refs::Ref;
@@ -97,6 +98,8 @@ pub(crate) struct PoolSettings {
     pub(crate) module_path: Vec<String>,
     pub(crate) env: Vec<(OsString, Option<OsString>)>,
     pub(crate) current_dir: Option<PathBuf>,
+    /// Where helpers are, unless they are switched off.
+    pub(crate) helpers: Option<HelperSettings>,
     /// Modules to import before the worker is ready.
     pub(crate) preload: Vec<String>,
     /// Whether workers are forked from a process that has imported them.

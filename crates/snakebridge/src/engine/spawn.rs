@@ -12,6 +12,7 @@ use snakebridge_wire::{Encoder, Header, Kind};
 use super::lane::Lane;
 use super::{Config, PoolSettings, platform};
 use crate::Value;
+use crate::helpers::HelperSettings;
 use crate::value::Dict;
 
 /// The ends that the host has of a process that is on its way to become a worker.
@@ -146,11 +147,13 @@ fn settings_body(settings: &PoolSettings, config: &Config, imports: bool) -> io:
     let mut encoder = Encoder::default();
     let memory_limit = settings.memory_limit.map_or(Value::None, Value::from);
     let list = |items: &Vec<String>| Value::from(if imports { items.clone() } else { Vec::new() });
+    let helpers = settings.helpers.as_ref().map_or(Value::None, HelperSettings::to_value);
     let settings = Dict::from([
         ("module_path", list(&settings.module_path)),
         ("preload", list(&settings.preload)),
         ("memory_limit", memory_limit),
         ("events", Value::from(config.output.wants_events())),
+        ("helpers", helpers),
         ("lanes", Value::from(settings.asyncio.unwrap_or(0))),
     ]);
     encoder.value(&settings).map_err(io::Error::other)?;

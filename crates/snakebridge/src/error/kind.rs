@@ -17,6 +17,10 @@ pub enum ErrorKind {
     Misuse,
     /// A call of a pipeline was not made, because it uses the result of one that has failed.
     NotMade,
+    /// No helper has the name that was given.
+    HelperNotFound,
+    /// The settings of the bridge do not allow the call: its guard, or the list of allowed helpers.
+    NotAllowed,
     /// The ref was released.
     RefReleased,
     /// The worker that held the object has ended.

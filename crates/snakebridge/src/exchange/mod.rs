@@ -495,6 +495,10 @@ impl Answer {
             FaultCode::NotMade => {
                 Error::new(ErrorKind::NotMade, format!("the call was not made: {text}"))
             }
+            FaultCode::HelperNotFound => {
+                Error::new(ErrorKind::HelperNotFound, format!("there is no such helper; {text}"))
+            }
+            FaultCode::NotAllowed => Error::new(ErrorKind::NotAllowed, text),
             _ => self.protocol(text),
         };
         error.with_worker(WorkerId(self.worker.slot))
