@@ -181,6 +181,7 @@ fn check_error(want: &Map<String, Json>, outcome: &Outcome) -> Check {
             let fits = match kind {
                 "python" => error.kind() == ErrorKind::Python,
                 "timeout" => error.kind() == ErrorKind::Timeout,
+                "helper_not_found" => error.kind() == ErrorKind::HelperNotFound,
                 "session_mismatch" => error.kind() == ErrorKind::SessionMismatch,
                 "ref_not_found" => matches!(
                     error.kind(),

@@ -8,7 +8,6 @@ pub mod case;
 mod check;
 pub mod environment;
 mod run;
-mod skip;
 mod value;
 
 pub use run::{Report, Settings, run};

@@ -5,12 +5,11 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
-use snakebridge::{Affinity, Args, Bridge, Call, CallOptions, Output, Pool, Ref, Value};
+use snakebridge::{Affinity, Args, Bridge, Call, CallOptions, Helpers, Output, Pool, Ref, Value};
 
 use crate::callback::callback;
 use crate::case::{Case, Step, Suite};
 use crate::check::{Outcome, check};
-use crate::skip;
 use crate::value::{Env, decode, same};
 
 /// Which cases to run, and how.
@@ -46,13 +45,18 @@ pub fn run(suite: &Suite, settings: &Settings) -> Result<Report, Box<dyn std::er
     for (name, source) in &suite.fixtures {
         std::fs::write(folder.path().join(format!("{name}.py")), source)?;
     }
-    let py = bridge(suite, settings, folder.path())?;
+    let helpers = folder.path().join("helpers");
+    std::fs::create_dir(&helpers)?;
+    for (name, source) in &suite.helpers {
+        std::fs::write(helpers.join(format!("{name}.py")), source)?;
+    }
+    let py = bridge(suite, settings, folder.path(), &helpers)?;
     let version = py.ready()?.version;
     let mut report = Report::default();
     let mut modules = BTreeMap::new();
     for case in suite.cases.iter().filter(|case| wanted(case, settings)) {
         let id = case.id.clone();
-        match skip::reason(case).or_else(|| missing(case, &py, &version, &mut modules)) {
+        match missing(case, &py, &version, &mut modules) {
             Some(reason) => report.skipped.push((id, reason)),
             None => match run_case(&py, case) {
                 Ok(()) => report.passed.push(id),
@@ -73,6 +77,7 @@ fn bridge(
     suite: &Suite,
     settings: &Settings,
     folder: &std::path::Path,
+    helpers: &std::path::Path,
 ) -> snakebridge::Result<Bridge> {
     let pool = || {
         let pool = Pool::new().module_path(folder);
@@ -85,6 +90,7 @@ fn bridge(
     names.sort();
     names.dedup();
     let builder = Bridge::builder().output(Output::Discard).pool("default", pool());
+    let builder = builder.helpers(Helpers::new().path(helpers));
     let others = names.into_iter().filter(|name| *name != "default");
     others.fold(builder, |builder, name| builder.pool(name, pool())).build()
 }
@@ -96,6 +102,9 @@ fn missing(
     version: &str,
     modules: &mut BTreeMap<String, bool>,
 ) -> Option<String> {
+    if let Some(need) = &case.needs {
+        return Some(format!("needs {need}"));
+    }
     let numbers = |text: &str| text.split('.').filter_map(|part| part.parse().ok()).collect();
     if let Some(least) = &case.min_python {
         let (least, found): (Vec<u32>, Vec<u32>) = (numbers(least), numbers(version));
@@ -162,7 +171,9 @@ impl Run<'_> {
 
     fn execute(&mut self, step: &Step) -> Result<Outcome, String> {
         match step.op.as_str() {
-            "call" | "get" | "method" | "invoke" | "attr" | "set_attr" => self.call(step),
+            "call" | "get" | "helper" | "method" | "invoke" | "attr" | "set_attr" => {
+                self.call(step)
+            }
             "stream" | "stream_call" => self.stream(step),
             "next" => self.next(step),
             "with" => self.with(step),
@@ -178,6 +189,7 @@ impl Run<'_> {
         let (module, name) = (step.text(&step.module), step.text(&step.name));
         let call: Call<Value> = match (step.op.as_str(), object, target) {
             ("call", ..) => py.call(module, step.text(&step.function), self.args(step)?),
+            ("helper", ..) => py.helper(name, self.args(step)?),
             ("get", ..) => py.get(module, name),
             ("method", Some(object), _) => object.method(name, self.args(step)?),
             ("method", None, Some(value)) => py.method(value, name, self.args(step)?),
