@@ -25,6 +25,7 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "fork_safety.py",
     "fork_server.py",
     "frames.py",
+    "guard.py",
     "helpers.py",
     "lane.py",
     "main.py",

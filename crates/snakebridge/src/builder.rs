@@ -9,6 +9,7 @@ use crate::engine::output::Output;
 use crate::engine::sessions::SessionSettings;
 use crate::engine::{Config, Engine};
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard::Guard;
 use crate::helpers::Helpers;
 use crate::options::{CallOptions, FOREVER};
 use crate::pool::{Common, Pool};
@@ -48,6 +49,7 @@ pub struct BridgeBuilder {
     profiles: Profiles,
     sessions: SessionSettings,
     helpers: Helpers,
+    guard: Guard,
 }
 
 /// The name of the pool that serves calls which name none.
@@ -63,6 +65,7 @@ impl BridgeBuilder {
             profiles: Profiles::new(),
             sessions: SessionSettings::default(),
             helpers: Helpers::new(),
+            guard: Guard::new(),
         }
     }
 
@@ -119,6 +122,12 @@ impl BridgeBuilder {
     /// [`Bridge::helper`]. Default: the files in `python/helpers`.
     pub fn helpers(mut self, helpers: Helpers) -> Self {
         self.helpers = helpers;
+        self
+    }
+
+    /// Which modules and names may be called, in all pools that say nothing else. Default: all.
+    pub fn guard(mut self, guard: Guard) -> Self {
+        self.guard = guard;
         self
     }
 
@@ -195,7 +204,7 @@ impl BridgeBuilder {
     }
 
     fn check(self) -> Result<Config> {
-        let common = Common { helpers: self.helpers };
+        let common = Common { helpers: self.helpers, guard: self.guard };
         let mut pools = vec![self.default.check(DEFAULT_POOL, &common)?];
         for (name, pool) in self.pools {
             if pools.iter().any(|other| *other.name == *name) {

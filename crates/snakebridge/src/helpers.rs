@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard::check_rule;
 use crate::value::{Dict, Value};
 
 /// Which Python files of the project hold helpers, and which of these may be called.
@@ -53,10 +54,11 @@ impl Helpers {
     }
 
     /// Allows only these helpers: names, `prices.total`, and whole files, `prices`; none for an empty
-    /// list. Default: all. A call of another one fails with
+    /// list. Default: all. Can be called several times. A call of another one fails with
     /// [`ErrorKind::NotAllowed`](crate::ErrorKind::NotAllowed), and loads no file.
     pub fn allow(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.allow = Some(names.into_iter().map(Into::into).collect());
+        let allow = self.allow.get_or_insert_default();
+        allow.extend(names.into_iter().map(Into::into));
         self
     }
 
@@ -243,19 +245,6 @@ from_dict!(HelperIndex: helpers, broken);
 from_dict!(HelperInfo: name, parameters, doc, is_async);
 from_dict!(HelperParameter: name, kind, default, annotation);
 from_dict!(BrokenHelperFile: file, error);
-
-/// An entry of a list of dotted names.
-pub(crate) fn check_rule(what: &str, name: &str) -> Result<()> {
-    let is_name = |part: &str| !part.is_empty() && !part.contains(char::is_whitespace);
-    match name.split('.').all(|part| is_name(part) && !part.contains('*')) {
-        true => Ok(()),
-        false => {
-            let message = format!("`{name}` is not the name of a {what}");
-            Err(Error::new(ErrorKind::Config, message)
-                .with_hint("write `a.b`; a name stands for all that is in it too"))
-        }
-    }
-}
 
 /// The default folder where it is, else where it would be.
 fn default_folder() -> Option<PathBuf> {

@@ -60,6 +60,7 @@ mod fan_out;
 #[cfg(feature = "tokio")]
 mod future;
 mod global;
+mod guard;
 #[cfg(doctest)]
 mod guide;
 mod helpers;
@@ -104,6 +105,7 @@ pub use fan_out::{Map, MapIter};
 #[cfg(feature = "tokio")]
 pub use future::CallFuture;
 pub use global::{bridge, call, exec, get, helper};
+pub use guard::Guard;
 pub use helpers::{BrokenHelperFile, HelperIndex, HelperInfo, HelperParameter, Helpers};
 pub use options::{Affinity, CallOptions};
 pub use pending::Pending;

@@ -12,6 +12,7 @@ use snakebridge_worker::interpreter::{Candidate, PYTHON, Surroundings, Wanted, s
 use crate::engine::results::{ResultLimits, Results};
 use crate::engine::{PoolSettings, START_LIMIT};
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard::Guard;
 use crate::helpers::Helpers;
 use crate::options::{Affinity, FOREVER};
 
@@ -34,6 +35,7 @@ pub struct Pool {
     module_path: Vec<PathBuf>,
     env: Vec<(OsString, Option<OsString>)>,
     current_dir: Option<PathBuf>,
+    guard: Option<Guard>,
     helpers: Option<Helpers>,
     preload: Vec<String>,
     fork_server: bool,
@@ -52,6 +54,7 @@ pub struct Pool {
 /// What the pools of a bridge have where they say nothing else.
 pub(crate) struct Common {
     pub(crate) helpers: Helpers,
+    pub(crate) guard: Guard,
 }
 
 /// More processes than any machine of today can use; a larger number is a mistake.
@@ -68,6 +71,7 @@ impl Pool {
             module_path: Vec::new(),
             env: Vec::new(),
             current_dir: None,
+            guard: None,
             helpers: None,
             preload: Vec::new(),
             fork_server: false,
@@ -235,6 +239,13 @@ impl Pool {
         self
     }
 
+    /// Which modules and names may be called in this pool. Default: what
+    /// [`BridgeBuilder::guard`](crate::BridgeBuilder::guard) says.
+    pub fn guard(mut self, guard: Guard) -> Self {
+        self.guard = Some(guard);
+        self
+    }
+
     /// Where the helpers of this pool are; see [`Bridge::helper`](crate::Bridge::helper). Default: what
     /// [`BridgeBuilder::helpers`](crate::BridgeBuilder::helpers) says.
     pub fn helpers(mut self, helpers: Helpers) -> Self {
@@ -335,7 +346,10 @@ impl Pool {
         for (name, value) in &env {
             check_variable(name, value.as_deref())?;
         }
-        let module_path: Result<_> = module_path.iter().map(|path| module_folder(path)).collect();
+        let module_path: Result<Vec<_>> =
+            module_path.iter().map(|path| module_folder(path)).collect();
+        let module_path = module_path?;
+        let helpers = self.helpers.as_ref().unwrap_or(&common.helpers).check()?;
         let wanted: Option<Wanted> = python.as_deref().map(|python| match python.parse() {
             Ok(wanted) => wanted,
         });
@@ -343,10 +357,11 @@ impl Pool {
             name: Arc::from(name),
             candidates: find(wanted.as_ref())?,
             wanted,
-            module_path: module_path?,
+            module_path,
             env,
             current_dir: current_dir.as_deref().map(folder).transpose()?,
-            helpers: self.helpers.as_ref().unwrap_or(&common.helpers).check()?,
+            guard: self.guard.as_ref().unwrap_or(&common.guard).check()?,
+            helpers,
             preload: self.preload,
             fork_server: self.fork_server,
             memory_limit: self.memory_limit,

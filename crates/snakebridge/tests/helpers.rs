@@ -228,6 +228,16 @@ fn a_file_is_loaded_when_it_is_wanted() {
 }
 
 #[test]
+fn who_calls_no_helper_has_no_code_for_them() {
+    let py = quiet().build().unwrap();
+    let modules: Ref = py.get("sys", "modules").wait().unwrap();
+    for module in ["helpers", "guard", "rules"] {
+        let name = format!("snakebridge_worker.{module}");
+        assert!(!modules.contains(&name).wait().unwrap(), "{name} was imported");
+    }
+}
+
+#[test]
 fn only_what_is_allowed() {
     let folder = folder(&[("prices.py", PRICES), ("bomb.py", "raise RuntimeError('loaded')\n")]);
     let helpers = || Helpers::new().path(folder.path());

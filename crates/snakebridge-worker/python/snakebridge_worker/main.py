@@ -42,6 +42,10 @@ def work(
     control = news.control = Control(channel)
     news.helpers = settings["helpers"]
     _limit_memory(settings["memory_limit"])
+    if settings["guard"]:
+        from .guard import Guard
+
+        Guard(**settings["guard"]).install()
     lanes = (_many if settings["lanes"] else _single)(descriptors, control)
     events = _events(control, lanes.where) if settings["events"] else None
     os.register_at_fork(after_in_child=lambda: _forget(lanes, descriptors, events))

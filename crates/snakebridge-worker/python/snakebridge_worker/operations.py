@@ -43,13 +43,13 @@ def get(parts: tuple[Any, ...]) -> Any:
 
 def find(path: str, name: str) -> Any:
     """A dotted name in a module; the path may go on past the module into its names."""
-    owner = _module(path)
+    owner = module(path)
     for part in name.split("."):
         owner = getattr(owner, part)
     return owner
 
 
-def _module(path: str) -> Any:
+def module(path: str) -> Any:
     """The longest importable prefix of a dotted path, then attributes."""
     from importlib import import_module
 
@@ -62,7 +62,7 @@ def _module(path: str) -> Any:
         if not parent or missing is None or not f"{path}.".startswith(f"{missing}."):
             raise
         try:
-            return getattr(_module(parent), name)
+            return getattr(module(parent), name)
         except (AttributeError, ModuleNotFoundError):
             pass
         raise
@@ -199,6 +199,19 @@ WITH_RESULTS = (
 )
 OPERATIONS.update((kind + frames.ITERATED, _iterated(OPERATIONS[kind])) for kind in WITH_RESULTS)
 
+
+def replace(kind: int, operation: Operation) -> None:
+    """Has another operation in the place of one, which keeps its name."""
+    _BY_CODE[operation.__code__] = _original(OPERATIONS[kind])
+    OPERATIONS[kind] = operation
+    if kind in WITH_RESULTS:
+        OPERATIONS[kind + frames.ITERATED] = _iterated(operation)
+
+
+def _original(operation: Operation) -> Operation:
+    return _BY_CODE.get(operation.__code__, operation)
+
+
 _OF_MODULES = (call, get)
 _OF_MEMBERS = (method, attr, set_attr, del_attr)
 _OF_HELPERS = (helper, helpers)
@@ -216,6 +229,7 @@ def running(frame: FrameType | None) -> str | None:
 
 def describe(operation: Operation, parts: tuple[Any, ...]) -> str:
     """What an operation does, by name."""
+    operation = _original(operation)
     if operation in _OF_MODULES:
         return f"{parts[0]}.{parts[1]}"
     if operation in _OF_HELPERS:

@@ -23,6 +23,7 @@ CODE = "from snakebridge_worker.fork_server import main; main()"
 def settings(**other: Any) -> dict[str, Any]:
     return {
         "module_path": [],
+        "guard": None,
         "helpers": None,
         "preload": [],
         "memory_limit": None,

@@ -38,6 +38,7 @@ use snakebridge_pool::{PoolConfig, PoolId, SessionKey, WorkerKey};
 use snakebridge_worker::interpreter::{Candidate, Wanted};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard::Guard;
 use crate::helpers::HelperSettings;
 use crate::options::Affinity;
 use crate::profiles::Profiles;
@@ -98,6 +99,8 @@ pub(crate) struct PoolSettings {
     pub(crate) module_path: Vec<String>,
     pub(crate) env: Vec<(OsString, Option<OsString>)>,
     pub(crate) current_dir: Option<PathBuf>,
+    /// What may be named, where that is restricted.
+    pub(crate) guard: Option<Guard>,
     /// Where helpers are, unless they are switched off.
     pub(crate) helpers: Option<HelperSettings>,
     /// Modules to import before the worker is ready.

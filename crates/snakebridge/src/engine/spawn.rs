@@ -12,6 +12,7 @@ use snakebridge_wire::{Encoder, Header, Kind};
 use super::lane::Lane;
 use super::{Config, PoolSettings, platform};
 use crate::Value;
+use crate::guard::Guard;
 use crate::helpers::HelperSettings;
 use crate::value::Dict;
 
@@ -153,6 +154,7 @@ fn settings_body(settings: &PoolSettings, config: &Config, imports: bool) -> io:
         ("preload", list(&settings.preload)),
         ("memory_limit", memory_limit),
         ("events", Value::from(config.output.wants_events())),
+        ("guard", settings.guard.as_ref().map_or(Value::None, Guard::to_value)),
         ("helpers", helpers),
         ("lanes", Value::from(settings.asyncio.unwrap_or(0))),
     ]);

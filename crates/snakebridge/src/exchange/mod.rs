@@ -498,7 +498,8 @@ impl Answer {
             FaultCode::HelperNotFound => {
                 Error::new(ErrorKind::HelperNotFound, format!("there is no such helper; {text}"))
             }
-            FaultCode::NotAllowed => Error::new(ErrorKind::NotAllowed, text),
+            FaultCode::NotAllowed => Error::new(ErrorKind::NotAllowed, text)
+                .with_hint("if it is meant to be called, change the `Guard`, or `Helpers::allow`"),
             _ => self.protocol(text),
         };
         error.with_worker(WorkerId(self.worker.slot))
