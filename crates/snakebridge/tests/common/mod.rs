@@ -35,9 +35,12 @@ pub(crate) fn worker_pid(py: &Bridge) -> i32 {
 }
 
 pub(crate) fn is_running(pid: i32) -> bool {
-    // A process that has ended, but was not waited for, is a zombie.
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or("").trim_start().starts_with('Z'))
+    // A process that has ended, but was not waited for, is a zombie. So is its first thread while others
+    // are still on their way, and its descriptors are open until then.
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        threads > 1 || !stat.rsplit(')').next().unwrap_or("").trim_start().starts_with('Z')
+    })
 }
 
 /// Waits until something holds; fails if it does not within ten seconds.
