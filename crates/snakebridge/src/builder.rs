@@ -5,6 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::bridge::Bridge;
+#[cfg(feature = "confine")]
+use crate::confine::Confine;
 use crate::engine::output::Output;
 use crate::engine::sessions::SessionSettings;
 use crate::engine::{Config, Engine};
@@ -50,6 +52,8 @@ pub struct BridgeBuilder {
     sessions: SessionSettings,
     helpers: Helpers,
     guard: Guard,
+    #[cfg(feature = "confine")]
+    confine: Option<Confine>,
 }
 
 /// The name of the pool that serves calls which name none.
@@ -66,6 +70,8 @@ impl BridgeBuilder {
             sessions: SessionSettings::default(),
             helpers: Helpers::new(),
             guard: Guard::new(),
+            #[cfg(feature = "confine")]
+            confine: None,
         }
     }
 
@@ -128,6 +134,14 @@ impl BridgeBuilder {
     /// Which modules and names may be called, in all pools that say nothing else. Default: all.
     pub fn guard(mut self, guard: Guard) -> Self {
         self.guard = guard;
+        self
+    }
+
+    /// What the workers of all pools may do, of those at least that say nothing else; `None` for no
+    /// restriction. Default: they have the rights of the program.
+    #[cfg(feature = "confine")]
+    pub fn confine(mut self, confine: impl Into<Option<Confine>>) -> Self {
+        self.confine = confine.into();
         self
     }
 
@@ -204,7 +218,12 @@ impl BridgeBuilder {
     }
 
     fn check(self) -> Result<Config> {
-        let common = Common { helpers: self.helpers, guard: self.guard };
+        let common = Common {
+            helpers: self.helpers,
+            guard: self.guard,
+            #[cfg(feature = "confine")]
+            confine: self.confine,
+        };
         let mut pools = vec![self.default.check(DEFAULT_POOL, &common)?];
         for (name, pool) in self.pools {
             if pools.iter().any(|other| *other.name == *name) {

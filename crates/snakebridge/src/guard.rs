@@ -12,7 +12,8 @@ use crate::value::{Dict, Value};
 ///
 /// **It is a guard against mistakes, not against intentions.** It looks at what the program names: modules and
 /// functions in calls, and members of refs to modules. What Python code does and imports by itself is its own
-/// affair, and with a function like `builtins.eval` or `importlib.import_module` everything can be reached.
+/// affair, and with a function like `builtins.eval` or `importlib.import_module` everything can be reached. What
+/// workers must not be *able* to do is a matter of confinement (feature `confine`).
 ///
 /// ```
 /// use snakebridge::{Bridge, ErrorKind, Guard};

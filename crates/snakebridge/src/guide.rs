@@ -49,6 +49,11 @@ struct ManyCalls;
 #[doc = include_str!("../../../docs/guide/helpers.md")]
 struct Helpers;
 
+/// What workers may do.
+#[cfg(feature = "confine")]
+#[doc = include_str!("../../../docs/guide/confinement.md")]
+struct Confinement;
+
 /// Items, one after the other.
 #[cfg(feature = "tokio")]
 #[doc = include_str!("../../../docs/guide/streaming.md")]

@@ -104,6 +104,12 @@ pub(crate) struct HelperSettings {
 }
 
 impl HelperSettings {
+    /// The folders and files.
+    #[cfg(feature = "confine")]
+    pub(crate) fn paths(&self) -> &[String] {
+        &self.paths
+    }
+
     /// As the worker takes them.
     pub(crate) fn to_value(&self) -> Value {
         let allow = self.allow.clone().map_or(Value::None, Value::from);

@@ -51,6 +51,8 @@ mod builder;
 mod bytes;
 mod call;
 mod callback;
+#[cfg(feature = "confine")]
+mod confine;
 mod contexts;
 mod draft;
 mod engine;
@@ -95,6 +97,8 @@ pub use call::Call;
 #[cfg(feature = "tokio")]
 pub use callback::AsyncCallbackFn;
 pub use callback::{Callback, CallbackError, CallbackFn};
+#[cfg(feature = "confine")]
+pub use confine::{Confine, ConfineSupport};
 pub use engine::output::{LogRecord, Output, OutputEvent, OutputPiece, WarningRecord};
 pub use engine::{PythonInfo, WorkerId};
 #[doc(inline)]

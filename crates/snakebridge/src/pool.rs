@@ -9,10 +9,14 @@ use snakebridge_pool::PoolConfig;
 use snakebridge_worker::OLDEST_PYTHON;
 use snakebridge_worker::interpreter::{Candidate, PYTHON, Surroundings, Wanted, search};
 
+#[cfg(feature = "confine")]
+use crate::confine::Confine;
 use crate::engine::results::{ResultLimits, Results};
 use crate::engine::{PoolSettings, START_LIMIT};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::Guard;
+#[cfg(feature = "confine")]
+use crate::helpers::HelperSettings;
 use crate::helpers::Helpers;
 use crate::options::{Affinity, FOREVER};
 
@@ -36,6 +40,8 @@ pub struct Pool {
     env: Vec<(OsString, Option<OsString>)>,
     current_dir: Option<PathBuf>,
     guard: Option<Guard>,
+    #[cfg(feature = "confine")]
+    confine: Option<Option<Confine>>,
     helpers: Option<Helpers>,
     preload: Vec<String>,
     fork_server: bool,
@@ -55,6 +61,8 @@ pub struct Pool {
 pub(crate) struct Common {
     pub(crate) helpers: Helpers,
     pub(crate) guard: Guard,
+    #[cfg(feature = "confine")]
+    pub(crate) confine: Option<Confine>,
 }
 
 /// More processes than any machine of today can use; a larger number is a mistake.
@@ -72,6 +80,8 @@ impl Pool {
             env: Vec::new(),
             current_dir: None,
             guard: None,
+            #[cfg(feature = "confine")]
+            confine: None,
             helpers: None,
             preload: Vec::new(),
             fork_server: false,
@@ -246,6 +256,17 @@ impl Pool {
         self
     }
 
+    /// What the workers of this pool may do; `None` for no restriction. Default: what
+    /// [`BridgeBuilder::confine`](crate::BridgeBuilder::confine) says.
+    ///
+    /// Workers are replaced by ones that are confined likewise. What is granted is opened when the first
+    /// one starts: if a folder is removed and made again, it is another one.
+    #[cfg(feature = "confine")]
+    pub fn confine(mut self, confine: impl Into<Option<Confine>>) -> Self {
+        self.confine = Some(confine.into());
+        self
+    }
+
     /// Where the helpers of this pool are; see [`Bridge::helper`](crate::Bridge::helper). Default: what
     /// [`BridgeBuilder::helpers`](crate::BridgeBuilder::helpers) says.
     pub fn helpers(mut self, helpers: Helpers) -> Self {
@@ -350,6 +371,15 @@ impl Pool {
             module_path.iter().map(|path| module_folder(path)).collect();
         let module_path = module_path?;
         let helpers = self.helpers.as_ref().unwrap_or(&common.helpers).check()?;
+        #[cfg(feature = "confine")]
+        let confined = match self.confine.as_ref().unwrap_or(&common.confine) {
+            Some(confine) => {
+                let helpers = helpers.iter().flat_map(HelperSettings::paths);
+                let granted = module_path.iter().chain(helpers).map(PathBuf::from);
+                Some(confine.check(granted.collect())?)
+            }
+            None => None,
+        };
         let wanted: Option<Wanted> = python.as_deref().map(|python| match python.parse() {
             Ok(wanted) => wanted,
         });
@@ -362,6 +392,8 @@ impl Pool {
             current_dir: current_dir.as_deref().map(folder).transpose()?,
             guard: self.guard.as_ref().unwrap_or(&common.guard).check()?,
             helpers,
+            #[cfg(feature = "confine")]
+            confined,
             preload: self.preload,
             fork_server: self.fork_server,
             memory_limit: self.memory_limit,

@@ -44,6 +44,11 @@ fn host() {
             let pool = Pool::new().module_path(folder).preload("fixture").fork_server(true);
             quiet().pool("default", pool).build().unwrap().ready().unwrap();
         }
+        #[cfg(feature = "confine")]
+        "confined" => {
+            let confine = snakebridge::Confine::new().write(std::env::temp_dir());
+            be_busy(&quiet().workers(2).confine(confine).build().unwrap());
+        }
         "forked" => be_busy(&forking().build().unwrap()),
         "starting" | "starting to fork" => {
             let builder = if kind == "starting" { quiet().workers(2) } else { forking() };
@@ -144,6 +149,14 @@ fn nothing_is_left_of_a_host_with_busy_workers() {
 #[test]
 fn nothing_is_left_of_a_host_whose_bridge_was_made_by_a_thread_that_has_ended() {
     nothing_is_left_of("made by a thread that has ended");
+}
+
+#[cfg(feature = "confine")]
+#[test]
+fn nothing_is_left_of_a_host_with_confined_workers() {
+    if snakebridge::ConfineSupport::of_kernel().is_complete() {
+        nothing_is_left_of("confined");
+    }
 }
 
 #[test]

@@ -69,6 +69,13 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
         "calls that are awaited, behind a feature",
         &["snakebridge", "snakebridge-bench", "snakebridge-testkit"],
     ),
+    ("landlock", "confinement of workers to files and ports, behind a feature", &["snakebridge"]),
+    (
+        "seccompiler",
+        "confinement of workers to kinds of sockets, behind a feature",
+        &["snakebridge"],
+    ),
+    ("libc", "numbers of system calls and errors for `seccompiler`", &["snakebridge"]),
     ("tracing", "output of workers as events, behind a feature", &["snakebridge"]),
     ("clap", "command lines", &["snakebridge-cli", "snakebridge-testkit", "snakebridge-bench"]),
     (

@@ -37,6 +37,8 @@ use std::time::{Duration, Instant};
 use snakebridge_pool::{PoolConfig, PoolId, SessionKey, WorkerKey};
 use snakebridge_worker::interpreter::{Candidate, Wanted};
 
+#[cfg(feature = "confine")]
+use crate::confine::Confined;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::Guard;
 use crate::helpers::HelperSettings;
@@ -99,6 +101,9 @@ pub(crate) struct PoolSettings {
     pub(crate) module_path: Vec<String>,
     pub(crate) env: Vec<(OsString, Option<OsString>)>,
     pub(crate) current_dir: Option<PathBuf>,
+    /// Starts the workers, where they are confined.
+    #[cfg(feature = "confine")]
+    pub(crate) confined: Option<Confined>,
     /// What may be named, where that is restricted.
     pub(crate) guard: Option<Guard>,
     /// Where helpers are, unless they are switched off.

@@ -1,5 +1,6 @@
 //! Starting one worker process, or the process that workers are forked from.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -38,7 +39,7 @@ pub(crate) fn spawn(
 ) -> io::Result<(Child, Spawned)> {
     let (lanes, ends) = make_lanes(settings)?;
     let arguments = snakebridge_worker::arguments(&config.package);
-    let (child, spawned) = launch(python, &arguments, settings, |control| {
+    let (child, spawned) = launch(python, &arguments, settings, config, |control| {
         send_init(control, &settings_body(settings, config, true)?, &ends)
     })?;
     Ok((child, Spawned { lanes, ..spawned }))
@@ -51,7 +52,7 @@ pub(crate) fn spawn_fork_server(
     config: &Config,
 ) -> io::Result<(Child, Spawned)> {
     let arguments = snakebridge_worker::fork_server_arguments(&config.package);
-    launch(python, &arguments, settings, |control| {
+    launch(python, &arguments, settings, config, |control| {
         send_frame(control, Kind::ForkServer, &settings_body(settings, config, true)?, &[])
     })
 }
@@ -77,10 +78,12 @@ fn launch(
     python: &Path,
     arguments: &[OsString],
     settings: &PoolSettings,
+    config: &Config,
     send_first: impl FnOnce(&OwnedFd) -> io::Result<()>,
 ) -> io::Result<(Child, Spawned)> {
     let (control, child_control) = platform::socket_pair()?;
-    let mut command = Command::new(python);
+    let python = interpreter(python, settings);
+    let mut command = Command::new(&*python);
     command
         .args(arguments)
         .stdin(Stdio::from(child_control))
@@ -98,7 +101,7 @@ fn launch(
     if let Some(folder) = &settings.current_dir {
         command.current_dir(folder);
     }
-    let mut child = command.spawn()?;
+    let mut child = start(command, &python, settings, config)?;
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(io::Error::other("the child has no standard output"));
     };
@@ -112,6 +115,30 @@ fn launch(
         }
     }
     Ok((child, Spawned { control, lanes: Vec::new(), stdout, stderr }))
+}
+
+/// The interpreter to start; a confined process cannot look for it.
+fn interpreter<'p>(python: &'p Path, settings: &PoolSettings) -> Cow<'p, Path> {
+    #[cfg(feature = "confine")]
+    if let Some(confined) = &settings.confined {
+        return Cow::Owned(confined.interpreter(python));
+    }
+    let _ = settings;
+    Cow::Borrowed(python)
+}
+
+fn start(
+    mut command: Command,
+    python: &Path,
+    settings: &PoolSettings,
+    config: &Config,
+) -> io::Result<Child> {
+    #[cfg(feature = "confine")]
+    if let Some(confined) = &settings.confined {
+        return confined.spawn(command, python, &config.package);
+    }
+    let _ = (python, settings, config);
+    command.spawn()
 }
 
 /// The lanes of a worker, and the ends for it.
