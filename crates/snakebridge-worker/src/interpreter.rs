@@ -1,7 +1,7 @@
 //! The search for a Python interpreter.
 //!
 //! A program may say which one it wants: a path, the name of a command, or a version such as
-//! `3.12`. Where it says nothing, the places of [`search`] are tried in order, and the first
+//! `3.12`, or a range of versions such as `>=3.10`. Where it says nothing, the places of [`search`] are tried in order, and the first
 //! interpreter that a worker runs on is taken. Nothing is run here: that an interpreter is too old
 //! shows when a worker starts on it.
 
@@ -10,6 +10,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+pub use crate::version::{BadRange, Version, VersionRange};
 
 /// Environment variable that says which interpreter to use: a path, a command or a version.
 pub const PYTHON: &str = "SNAKEBRIDGE_PYTHON";
@@ -24,18 +26,9 @@ pub enum Wanted {
     Command(String),
     /// Any interpreter of this version: `3.12` takes every `3.12.x`.
     Version(Version),
-}
-
-/// A version of two or three numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(clippy::exhaustive_structs, reason = "complete by nature: the parts of a version")]
-pub struct Version {
-    /// 3, for all that can be used.
-    pub major: u32,
-    /// The feature version.
-    pub minor: u32,
-    /// The bugfix version, if it matters.
-    pub patch: Option<u32>,
+    /// Any interpreter of a version in this range: `>=3.10,<3.14`. Which one it is, is searched for
+    /// as if nothing were wanted.
+    Range(VersionRange),
 }
 
 /// An interpreter that may be usable.
@@ -48,10 +41,25 @@ pub struct Candidate {
     pub origin: String,
 }
 
-impl FromStr for Wanted {
-    type Err = std::convert::Infallible;
+impl Wanted {
+    /// Whether an interpreter of this whole version is one that is wanted.
+    #[must_use]
+    pub fn allows(&self, version: &Version) -> bool {
+        match self {
+            Self::Version(wanted) => wanted.covers(version),
+            Self::Range(range) => range.contains(version),
+            Self::Path(_) | Self::Command(_) => true,
+        }
+    }
+}
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+impl FromStr for Wanted {
+    type Err = BadRange;
+
+    fn from_str(text: &str) -> Result<Self, BadRange> {
+        if text.trim_start().starts_with(['<', '>', '=', '!', '~']) {
+            return text.parse().map(Self::Range);
+        }
         Ok(match text.parse() {
             Ok(version) => Self::Version(version),
             Err(_) if text.contains('/') => Self::Path(text.into()),
@@ -66,40 +74,8 @@ impl fmt::Display for Wanted {
             Self::Path(path) => write!(f, "`{}`", path.display()),
             Self::Command(name) => write!(f, "command `{name}`"),
             Self::Version(version) => write!(f, "version {version}"),
+            Self::Range(range) => write!(f, "version {range}"),
         }
-    }
-}
-
-impl FromStr for Version {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let mut parts = text.split('.').map(|part| match part.starts_with('+') {
-            true => Err(()),
-            false => part.parse().map_err(|_| ()),
-        });
-        let mut next = || parts.next().transpose();
-        let (major, minor, patch) = (next()?.ok_or(())?, next()?.ok_or(())?, next()?);
-        match parts.next() {
-            None => Ok(Self { major, minor, patch }),
-            Some(_) => Err(()),
-        }
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)?;
-        self.patch.map_or(Ok(()), |patch| write!(f, ".{patch}"))
-    }
-}
-
-impl Version {
-    /// Whether a whole version is one of those that this one names.
-    #[must_use]
-    pub fn covers(&self, other: &Self) -> bool {
-        (self.major, self.minor) == (other.major, other.minor)
-            && (self.patch.is_none() || self.patch == other.patch)
     }
 }
 
@@ -111,20 +87,38 @@ pub struct Surroundings {
     pub vars: Vec<(&'static str, PathBuf)>,
     /// The current folder.
     pub current: PathBuf,
+    /// Folders in which systems have their Python, looked at last.
+    pub system: Vec<PathBuf>,
 }
 
 impl Surroundings {
     /// The real ones.
     #[must_use]
     pub fn of_process() -> Self {
-        let names =
-            [PYTHON, "VIRTUAL_ENV", "CONDA_PREFIX", "PATH", "PYENV_ROOT", "HOME", DATA_HOME];
+        let names = [
+            PYTHON,
+            "VIRTUAL_ENV",
+            "CONDA_PREFIX",
+            "PATH",
+            "PYENV_ROOT",
+            "HOME",
+            DATA_HOME,
+            UV_PYTHONS,
+            "CONDA_EXE",
+        ];
         let vars = names
             .into_iter()
             .filter_map(|name| std::env::var_os(name).map(|value| (name, PathBuf::from(value))))
             .filter(|(_, value)| !value.as_os_str().is_empty())
             .collect();
-        Self { vars, current: std::env::current_dir().unwrap_or_default() }
+        let current = std::env::current_dir().unwrap_or_default();
+        Self { vars, current, system: SYSTEM_FOLDERS.map(PathBuf::from).into() }
+    }
+
+    /// What the environment variable wants, where it says something that can be understood.
+    #[must_use]
+    pub fn wanted(&self) -> Option<Wanted> {
+        self.var(PYTHON).and_then(|value| value.to_string_lossy().parse().ok())
     }
 
     fn var(&self, name: &str) -> Option<&Path> {
@@ -142,28 +136,23 @@ impl Surroundings {
         found.into_iter()
     }
 
-    /// Folders of interpreters that pyenv and uv installed, newest version first.
+    /// Interpreters that pyenv and uv installed, newest version first.
     fn managed(&self) -> Vec<(Version, PathBuf, &'static str)> {
-        let home = self.var("HOME");
-        let pyenv =
-            self.var("PYENV_ROOT").map(Path::to_owned).or_else(|| home.map(|h| h.join(".pyenv")));
-        let data = self
-            .var(DATA_HOME)
-            .map(Path::to_owned)
-            .or_else(|| home.map(|h| h.join(".local/share")));
+        let in_home = |path: &str| self.var("HOME").map(|home| home.join(path));
+        let var = |name: &str| self.var(name).map(Path::to_owned);
+        let pyenv = var("PYENV_ROOT").or_else(|| in_home(".pyenv"));
+        let data = var(DATA_HOME).or_else(|| in_home(".local/share"));
+        let uv = var(UV_PYTHONS).or_else(|| data.map(|data| data.join("uv/python")));
         let mut out = Vec::new();
-        for (folder, manager) in [
-            (pyenv.map(|p| p.join("versions")), "pyenv"),
-            (data.map(|d| d.join("uv/python")), "uv"),
-        ] {
+        for (folder, manager) in [(pyenv.map(|pyenv| pyenv.join("versions")), "pyenv"), (uv, "uv")]
+        {
             let Some(entries) = folder.and_then(|folder| fs::read_dir(folder).ok()) else {
                 continue;
             };
             for entry in entries.flatten() {
                 let name = entry.file_name();
-                let file = entry.path().join("bin/python3");
                 let version = name.to_str().and_then(version_in_name);
-                if let (Some(version), true) = (version, is_executable(&file)) {
+                if let (Some(version), Some(file)) = (version, in_environment(&entry.path())) {
                     out.push((version, file, manager));
                 }
             }
@@ -171,9 +160,28 @@ impl Surroundings {
         out.sort_by(|a, b| b.cmp(a));
         out
     }
+
+    /// The base environments of conda, where nothing is active: that of the command, and those in
+    /// the folders that its installers propose.
+    fn conda(&self) -> Vec<PathBuf> {
+        let of_command = self.var("CONDA_EXE").and_then(|file| file.parent()?.parent());
+        let home = self.var("HOME");
+        let proposed = CONDA_FOLDERS.iter().filter_map(|name| home.map(|home| home.join(name)));
+        let folders = of_command.map(Path::to_owned).into_iter().chain(proposed);
+        folders.filter_map(|folder| in_environment(&folder)).collect()
+    }
 }
 
 const DATA_HOME: &str = "XDG_DATA_HOME";
+/// Where uv keeps its interpreters, if not in its folder for data.
+const UV_PYTHONS: &str = "UV_PYTHON_INSTALL_DIR";
+
+/// Where the installers of conda and its relatives put it, in the home folder.
+const CONDA_FOLDERS: [&str; 4] = ["miniforge3", "miniconda3", "mambaforge", "anaconda3"];
+
+/// Where systems and Homebrew have their Python, for programs whose `PATH` leaves it out, as that of
+/// many services.
+const SYSTEM_FOLDERS: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/opt/homebrew/bin"];
 
 /// Newest version whose command is looked for by name.
 const NEWEST_NAMED: u32 = 14;
@@ -187,28 +195,27 @@ const NEWEST_NAMED: u32 = 14;
 /// 3. `.venv` in the current folder or the nearest folder above it;
 /// 4. `python3`, then `python` on `PATH`;
 /// 5. `python3.14` down to `python3.9` on `PATH`;
-/// 6. the interpreters of pyenv and uv, newest first.
+/// 6. the interpreters of pyenv and uv, newest first;
+/// 7. the base environment of conda;
+/// 8. `python3` in the folders of the system.
 ///
-/// For a version: the command `pythonX.Y` on `PATH`, those of pyenv and uv, then 2 to 4.
+/// For a range the same, without what is known to lie outside of it. For a version: the command
+/// `pythonX.Y` on `PATH`, those of pyenv and uv, then 2 to 4, 7 and 8. A path may also be the folder
+/// of an environment.
 #[must_use]
 pub fn search(wanted: Option<&Wanted>, around: &Surroundings) -> Vec<Candidate> {
     let mut out = Vec::new();
     match wanted {
         Some(Wanted::Path(path)) => {
-            out.push(Candidate { path: around.current.join(path), origin: "as given".to_owned() });
+            let path = around.current.join(path);
+            let path = in_environment(&path).unwrap_or(path);
+            out.push(Candidate { path, origin: "as given".to_owned() });
         }
         Some(Wanted::Command(name)) => commands(around, name, &mut out),
         Some(Wanted::Version(version)) => by_version(around, version, &mut out),
-        None => match around.var(PYTHON) {
-            Some(value) => {
-                let text = value.to_string_lossy();
-                let Ok(wanted) = text.parse();
-                out = search(Some(&wanted), around);
-                for candidate in &mut out {
-                    candidate.origin = format!("{PYTHON}={text}");
-                }
-            }
-            None => usual(around, &mut out),
+        None | Some(Wanted::Range(_)) => match around.var(PYTHON) {
+            Some(value) => out = by_variable(around, &value.to_string_lossy()),
+            None => usual(around, wanted, &mut out),
         },
     }
     let mut seen = Vec::new();
@@ -225,19 +232,49 @@ pub fn search(wanted: Option<&Wanted>, around: &Surroundings) -> Vec<Candidate> 
     out
 }
 
-fn usual(around: &Surroundings, out: &mut Vec<Candidate>) {
+fn by_variable(around: &Surroundings, text: &str) -> Vec<Candidate> {
+    let wanted = match text.parse() {
+        // The variable is not looked at again.
+        Ok(Wanted::Range(range)) => {
+            let mut out = Vec::new();
+            usual(around, Some(&Wanted::Range(range)), &mut out);
+            return with_origin(out, text);
+        }
+        Ok(wanted) => wanted,
+        // There is no command of such a name, and the error shows it.
+        Err(_) => Wanted::Command(text.to_owned()),
+    };
+    with_origin(search(Some(&wanted), around), text)
+}
+
+fn with_origin(mut candidates: Vec<Candidate>, text: &str) -> Vec<Candidate> {
+    for candidate in &mut candidates {
+        candidate.origin = format!("{PYTHON}={text}");
+    }
+    candidates
+}
+
+fn usual(around: &Surroundings, wanted: Option<&Wanted>, out: &mut Vec<Candidate>) {
     environments(around, out);
     commands(around, "python3", out);
     commands(around, "python", out);
-    let oldest = crate::OLDEST_PYTHON.1;
+    let (major, oldest) = crate::OLDEST_PYTHON;
     for minor in (oldest..=NEWEST_NAMED).rev() {
-        commands(around, &format!("python3.{minor}"), out);
+        let may_fit = match wanted {
+            Some(Wanted::Range(range)) => range.may_contain(major, minor),
+            _ => true,
+        };
+        if may_fit {
+            commands(around, &format!("python{major}.{minor}"), out);
+        }
     }
     for (version, path, manager) in around.managed() {
-        if (version.major, version.minor) >= crate::OLDEST_PYTHON {
+        let fits = wanted.is_none_or(|wanted| wanted.allows(&version));
+        if fits && (version.major, version.minor) >= crate::OLDEST_PYTHON {
             out.push(Candidate { path, origin: format!("Python {version} of {manager}") });
         }
     }
+    last_resorts(around, out);
 }
 
 fn by_version(around: &Surroundings, version: &Version, out: &mut Vec<Candidate>) {
@@ -250,6 +287,19 @@ fn by_version(around: &Surroundings, version: &Version, out: &mut Vec<Candidate>
     environments(around, out);
     commands(around, "python3", out);
     commands(around, "python", out);
+    last_resorts(around, out);
+}
+
+/// What neither the environment nor `PATH` names.
+fn last_resorts(around: &Surroundings, out: &mut Vec<Candidate>) {
+    for path in around.conda() {
+        out.push(Candidate { path, origin: "base environment of conda".to_owned() });
+    }
+    for path in around.system.iter().map(|folder| folder.join("python3")) {
+        if is_executable(&path) {
+            out.push(Candidate { path, origin: "`python3` of the system".to_owned() });
+        }
+    }
 }
 
 fn environments(around: &Surroundings, out: &mut Vec<Candidate>) {
@@ -336,6 +386,8 @@ mod tests {
             "pyenv/versions/3.13.0/bin/python3",
             "pyenv/versions/3.8.1/bin/python3",
             "data/uv/python/cpython-3.14.2-linux-x86_64-gnu/bin/python3",
+            "home/miniforge3/bin/python",
+            "system/python3",
         ] {
             touch(root, file);
         }
@@ -346,8 +398,10 @@ mod tests {
                 ("PATH", root.join("bin")),
                 ("PYENV_ROOT", root.join("pyenv")),
                 (DATA_HOME, root.join("data")),
+                ("HOME", root.join("home")),
             ],
             current: root.join("project/src"),
+            system: vec![root.join("system")],
         };
         assert_eq!(
             origins(None, &around),
@@ -361,11 +415,20 @@ mod tests {
                 "`python3.9` on PATH",
                 "Python 3.14.2 of uv",
                 "Python 3.13.0 of pyenv",
+                "base environment of conda",
+                "`python3` of the system",
             ]
         );
         assert_eq!(origins(Some("3.8"), &around)[0], "Python 3.8.1 of pyenv");
         assert_eq!(origins(Some("3.13"), &around)[0], "Python 3.13.0 of pyenv");
         assert_eq!(origins(Some("python3.9"), &around), ["`python3.9` on PATH"]);
+        let in_range = origins(Some(">=3.10,<3.14"), &around);
+        assert!(in_range.contains(&"`python3.12` on PATH".to_owned()), "{in_range:?}");
+        assert!(in_range.contains(&"Python 3.13.0 of pyenv".to_owned()), "{in_range:?}");
+        assert!(!in_range.contains(&"`python3.9` on PATH".to_owned()), "{in_range:?}");
+        assert!(!in_range.contains(&"Python 3.14.2 of uv".to_owned()), "{in_range:?}");
+        let folder = search(Some(&Wanted::Path(root.join("project/.venv"))), &around);
+        assert!(folder[0].path.ends_with(".venv/bin/python3"), "{folder:?}");
         around.vars.push((PYTHON, "3.12".into()));
         assert!(origins(None, &around).iter().all(|origin| origin == "SNAKEBRIDGE_PYTHON=3.12"));
     }
@@ -373,7 +436,7 @@ mod tests {
     #[test]
     fn nothing_is_found_where_nothing_is() {
         let temp = tempfile::tempdir().unwrap();
-        let around = Surroundings { vars: Vec::new(), current: temp.path().to_owned() };
+        let around = Surroundings { current: temp.path().to_owned(), ..Surroundings::default() };
         assert_eq!(search(None, &around), []);
         let path = search(Some(&Wanted::Path("bin/python".into())), &around);
         assert_eq!(path[0].path, temp.path().join("bin/python"));

@@ -8,6 +8,7 @@
 pub mod cache;
 pub mod interpreter;
 mod source;
+mod version;
 
 use std::ffi::OsString;
 use std::path::Path;

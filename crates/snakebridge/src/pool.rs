@@ -380,13 +380,12 @@ impl Pool {
             }
             None => None,
         };
-        let wanted: Option<Wanted> = python.as_deref().map(|python| match python.parse() {
-            Ok(wanted) => wanted,
-        });
+        let wanted = python.as_deref().map(str::parse::<Wanted>).transpose();
+        let wanted = wanted.map_err(|error| config_error(error.to_string()))?;
         Ok(PoolSettings {
             name: Arc::from(name),
             candidates: find(wanted.as_ref())?,
-            wanted,
+            wanted: wanted.or_else(|| Surroundings::of_process().wanted()),
             module_path,
             env,
             current_dir: current_dir.as_deref().map(folder).transpose()?,
@@ -460,6 +459,10 @@ fn find(wanted: Option<&Wanted>) -> Result<Vec<Candidate>> {
             (Some(wanted @ Wanted::Version(_)), _) => format!(
                 "found no Python: {wanted} is not on PATH, and not installed by pyenv or uv"
             ),
+            (Some(wanted @ Wanted::Range(_)), Err(_)) => {
+                format!("found no Python: {wanted} is nowhere")
+            }
+            (Some(Wanted::Range(_)), Ok(value)) => format!("found no Python for {PYTHON}={value}"),
             (Some(wanted), _) => format!("found no Python: {wanted} is not on PATH"),
             (None, Ok(value)) => format!("found no Python for {PYTHON}={value}"),
             (None, Err(_)) => "found no Python: not in an active environment, not in `.venv`, \

@@ -251,7 +251,7 @@ impl Supervisor {
         let tried: Vec<String> =
             failures.iter().map(|f| format!("{} {}", f.python, f.reason)).collect();
         let what = match &self.shared.config.pool(pool).wanted {
-            Some(wanted @ Wanted::Version(_)) => {
+            Some(wanted @ (Wanted::Version(_) | Wanted::Range(_))) => {
                 format!("no worker could be started with Python {wanted}")
             }
             _ => "no worker could be started".to_owned(),
@@ -273,9 +273,7 @@ impl Supervisor {
 pub(super) fn unfit(hello: &Hello, wanted: Option<&Wanted>) -> Option<String> {
     let version: Version = hello.version.parse().ok()?;
     match wanted {
-        Some(Wanted::Version(wanted)) if !wanted.covers(&version) => {
-            Some(format!("is Python {version}"))
-        }
+        Some(wanted) if !wanted.allows(&version) => Some(format!("is Python {version}")),
         _ => None,
     }
 }
