@@ -132,7 +132,7 @@ fn soak(count: u64, mut once: impl FnMut(&Bridge, u64)) {
     (warm..count).for_each(|number| once(&py, number));
     Levels::of(&py).assert_flat_since(&before);
     py.shutdown();
-    assert_eq!(children().unwrap(), []);
+    assert_eq!(children().unwrap(), Vec::<u32>::new());
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn bridges_leave_nothing() {
             py.shutdown();
         }
         drop(py);
-        assert_eq!(children().unwrap(), []);
+        assert_eq!(children().unwrap(), Vec::<u32>::new());
         drop(thing);
         if number == 4 {
             before = Some(here());

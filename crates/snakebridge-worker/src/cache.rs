@@ -22,7 +22,7 @@ use crate::source::{FILES, PACKAGE, hash};
 /// Environment variable that names the cache folder.
 pub const CACHE_DIR: &str = "SNAKEBRIDGE_CACHE_DIR";
 
-/// No folder could be found that holds the worker's source.
+/// No folder could be found that holds what is kept.
 #[derive(Debug)]
 pub struct CacheError {
     /// Each folder that was tried, and what went wrong there.
@@ -31,7 +31,7 @@ pub struct CacheError {
 
 impl fmt::Display for CacheError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("cannot write the worker's source")?;
+        f.write_str("no folder can be used as a cache")?;
         for (place, (folder, error)) in self.tried.iter().enumerate() {
             let separator = if place == 0 { ": " } else { "; " };
             write!(f, "{separator}`{}`: {error}", folder.display())?;
@@ -48,6 +48,25 @@ impl std::error::Error for CacheError {}
 /// No folder of the list can be written.
 pub fn install() -> Result<PathBuf, CacheError> {
     install_into(&folders(|name| std::env::var_os(name).map(PathBuf::from)))
+}
+
+/// The first of the folders that is there, or can be made. What it holds may still be read only.
+///
+/// # Errors
+/// There is none.
+pub fn root() -> Result<PathBuf, CacheError> {
+    let mut tried = Vec::new();
+    for folder in folders(|name| std::env::var_os(name).map(PathBuf::from)) {
+        let made = match folder.shared {
+            true => make_private(&folder.path),
+            false => fs::create_dir_all(&folder.path),
+        };
+        match made.and_then(|()| std::path::absolute(&folder.path)) {
+            Ok(path) => return Ok(path),
+            Err(error) => tried.push((folder.path, error)),
+        }
+    }
+    Err(CacheError { tried })
 }
 
 /// A folder that may hold the source.

@@ -13,6 +13,8 @@ mod version;
 use std::ffi::OsString;
 use std::path::Path;
 
+pub use source::fingerprint;
+
 /// The oldest Python that a worker runs on.
 pub const OLDEST_PYTHON: (u32, u32) = (3, 9);
 

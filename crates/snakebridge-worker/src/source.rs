@@ -46,7 +46,7 @@ pub(crate) const PACKAGE: &str = "snakebridge_worker";
 /// A number that changes with every change of the source. It names the folder; what is in the
 /// folder is compared byte by byte, so the number need not withstand an attack.
 pub(crate) const fn hash() -> u64 {
-    let mut state = 0xcbf2_9ce4_8422_2325;
+    let mut state = FNV_START;
     let mut file = 0;
     while file < FILES.len() {
         state = fnv(state, FILES[file].0.as_bytes());
@@ -55,6 +55,15 @@ pub(crate) const fn hash() -> u64 {
     }
     state
 }
+
+/// A number for some bytes, the same in all versions and on all machines: for names of files whose
+/// content tells what they are about, since two texts can have the same number.
+#[must_use]
+pub const fn fingerprint(bytes: &[u8]) -> u64 {
+    fnv(FNV_START, bytes)
+}
+
+const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
 
 const fn fnv(mut state: u64, bytes: &[u8]) -> u64 {
     let mut at = 0;

@@ -48,7 +48,6 @@ impl Version {
     }
 }
 
-
 /// A range of versions, written as Python packages write it: `>=3.10,<3.14`, `~=3.11`, `!=3.12.1`,
 /// `==3.12.*`. All of its parts must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]

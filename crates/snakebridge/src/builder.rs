@@ -31,7 +31,9 @@ use crate::profiles::Profiles;
 /// 3. `.venv` in the current folder, or in the nearest folder above that has one;
 /// 4. `python3`, then `python` on `PATH`;
 /// 5. `python3.14` down to `python3.9` on `PATH`;
-/// 6. the interpreters that pyenv and uv have installed, newest first.
+/// 6. the interpreters that pyenv and uv have installed, newest first;
+/// 7. the base environment of conda, where its installers put it;
+/// 8. `python3` in the folders of the system.
 ///
 /// ```
 /// use snakebridge::Bridge;
@@ -44,16 +46,18 @@ use crate::profiles::Profiles;
 #[derive(Clone, Debug)]
 #[must_use = "a bridge does not start until `build` is called"]
 pub struct BridgeBuilder {
-    default: Pool,
+    pub(crate) default: Pool,
     pools: Vec<(String, Pool)>,
     output: Output,
-    defaults: CallOptions,
+    pub(crate) defaults: CallOptions,
     profiles: Profiles,
     sessions: SessionSettings,
     helpers: Helpers,
     guard: Guard,
     #[cfg(feature = "confine")]
     confine: Option<Confine>,
+    #[cfg(feature = "env")]
+    pub(crate) environments: crate::env::Options,
 }
 
 /// The name of the pool that serves calls which name none.
@@ -72,11 +76,15 @@ impl BridgeBuilder {
             guard: Guard::new(),
             #[cfg(feature = "confine")]
             confine: None,
+            #[cfg(feature = "env")]
+            environments: crate::env::Options::default(),
         }
     }
 
-    /// Which Python to use: a path (with a `/` in it), a command (`python3.12`), or a version
-    /// (`3.12`, `3.12.1`). Default: the first of the list above that works.
+    /// Which Python to use: a path (with a `/` in it) to an interpreter or to the folder of an
+    /// environment, a command (`python3.12`), a version (`3.12`, `3.12.1`), or a range of versions
+    /// (`>=3.10,<3.14`), of which the first one of the list above is taken. Default: the first of
+    /// the list that works.
     pub fn python(mut self, python: impl Into<String>) -> Self {
         self.default = self.default.python(python);
         self
@@ -223,6 +231,8 @@ impl BridgeBuilder {
             guard: self.guard,
             #[cfg(feature = "confine")]
             confine: self.confine,
+            #[cfg(feature = "env")]
+            environments: self.environments,
         };
         let mut pools = vec![self.default.check(DEFAULT_POOL, &common)?];
         for (name, pool) in self.pools {

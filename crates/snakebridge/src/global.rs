@@ -33,13 +33,23 @@ impl Bridge {
     }
 }
 
-/// The default bridge. It starts with its first use, as [`Bridge::new`] does, and lasts until the
-/// program ends.
+/// The default bridge. It starts with its first use, and lasts until the program ends. With the
+/// feature `env` it has the settings of `Bridge::configured`, else those of [`Bridge::new`].
 ///
 /// # Errors
 /// It could not be started; the same error each time.
 pub fn bridge() -> Result<&'static Bridge> {
-    DEFAULT.get_or_init(Bridge::new).as_ref().map_err(Clone::clone)
+    DEFAULT.get_or_init(start).as_ref().map_err(Clone::clone)
+}
+
+#[cfg(feature = "env")]
+fn start() -> Result<Bridge> {
+    Bridge::configured()?.build()
+}
+
+#[cfg(not(feature = "env"))]
+fn start() -> Result<Bridge> {
+    Bridge::new()
 }
 
 /// [`Bridge::call`] on the default [`bridge`].

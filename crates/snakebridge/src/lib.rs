@@ -51,11 +51,15 @@ mod builder;
 mod bytes;
 mod call;
 mod callback;
+#[cfg(feature = "env")]
+mod configured;
 #[cfg(feature = "confine")]
 mod confine;
 mod contexts;
 mod draft;
 mod engine;
+#[cfg(feature = "env")]
+pub mod env;
 pub mod error;
 mod exchange;
 mod fan_out;

@@ -13,6 +13,8 @@ use snakebridge_worker::interpreter::{Candidate, PYTHON, Surroundings, Wanted, s
 use crate::confine::Confine;
 use crate::engine::results::{ResultLimits, Results};
 use crate::engine::{PoolSettings, START_LIMIT};
+#[cfg(feature = "env")]
+use crate::env::Declared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::Guard;
 #[cfg(feature = "confine")]
@@ -55,6 +57,8 @@ pub struct Pool {
     max: usize,
     asyncio: Option<u32>,
     schedule: PoolConfig,
+    #[cfg(feature = "env")]
+    pub(crate) declared: Declared,
 }
 
 /// What the pools of a bridge have where they say nothing else.
@@ -63,6 +67,8 @@ pub(crate) struct Common {
     pub(crate) guard: Guard,
     #[cfg(feature = "confine")]
     pub(crate) confine: Option<Confine>,
+    #[cfg(feature = "env")]
+    pub(crate) environments: crate::env::Options,
 }
 
 /// More processes than any machine of today can use; a larger number is a mistake.
@@ -95,12 +101,14 @@ impl Pool {
             max: 1,
             asyncio: None,
             schedule: PoolConfig::default(),
+            #[cfg(feature = "env")]
+            declared: Declared::default(),
         }
     }
 
-    /// Which Python to use: a path (with a `/` in it), a command (`python3.12`), or a version
-    /// (`3.12`, `3.12.1`). Default: the first that works, see
-    /// [`BridgeBuilder`](crate::BridgeBuilder).
+    /// Which Python to use: a path (with a `/` in it) to an interpreter or to the folder of an
+    /// environment, a command (`python3.12`), a version (`3.12`, `3.12.1`), or a range of versions
+    /// (`>=3.10,<3.14`). Default: the first that works, see [`BridgeBuilder`](crate::BridgeBuilder).
     pub fn python(mut self, python: impl Into<String>) -> Self {
         self.python = Some(python.into());
         self
@@ -384,8 +392,6 @@ impl Pool {
         let wanted = wanted.map_err(|error| config_error(error.to_string()))?;
         Ok(PoolSettings {
             name: Arc::from(name),
-            candidates: find(wanted.as_ref())?,
-            wanted: wanted.or_else(|| Surroundings::of_process().wanted()),
             module_path,
             env,
             current_dir: current_dir.as_deref().map(folder).transpose()?,
@@ -402,6 +408,15 @@ impl Pool {
             affinity: self.affinity,
             asyncio: self.asyncio,
             schedule,
+            // At last, since an environment may have to be made for it.
+            #[cfg(feature = "env")]
+            candidates: match self.declared.python(name, python.as_deref(), &common.environments)? {
+                Some(python) => vec![python],
+                None => find(wanted.as_ref())?,
+            },
+            #[cfg(not(feature = "env"))]
+            candidates: find(wanted.as_ref())?,
+            wanted: wanted.or_else(|| Surroundings::of_process().wanted()),
         })
     }
 }

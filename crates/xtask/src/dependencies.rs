@@ -9,9 +9,16 @@ const EDGES: &[(&str, &[&str])] = &[
     ("snakebridge-pool", &[]),
     ("snakebridge-shm", &[]),
     ("snakebridge-worker", &[]),
+    ("snakebridge-env", &["snakebridge-worker"]),
     (
         "snakebridge",
-        &["snakebridge-wire", "snakebridge-pool", "snakebridge-shm", "snakebridge-worker"],
+        &[
+            "snakebridge-wire",
+            "snakebridge-pool",
+            "snakebridge-shm",
+            "snakebridge-worker",
+            "snakebridge-env",
+        ],
     ),
     ("snakebridge-cli", &["snakebridge"]),
     (
@@ -28,7 +35,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "snakebridge-worker",
         ],
     ),
-    ("xtask", &[]),
+    ("xtask", &["snakebridge-env"]),
 ];
 
 /// Crates of others that ours may name in their manifests, and what for. Those of which users of
@@ -37,19 +44,27 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
     (
         "serde",
         "typed arguments and results: the traits that users' types implement",
-        &["snakebridge", "snakebridge-wire", "snakebridge-testkit", "snakebridge-bench"],
+        &[
+            "snakebridge",
+            "snakebridge-env",
+            "snakebridge-wire",
+            "snakebridge-testkit",
+            "snakebridge-bench",
+        ],
     ),
     (
         "rustix",
         "pipes, poll, sockets, signals, locks and the user's id, without unsafe code of our own",
         &[
             "snakebridge",
+            "snakebridge-env",
             "snakebridge-shm",
             "snakebridge-worker",
             "snakebridge-testkit",
             "snakebridge-bench",
         ],
     ),
+    ("toml", "settings in files, with their places; the lock file", &["snakebridge-env"]),
     ("bytemuck", "items of arrays as bytes, without unsafe code of our own", &["snakebridge"]),
     ("arrow-array", "record batches, behind a feature", &["snakebridge"]),
     ("arrow-buffer", "memory of record batches, behind a feature", &["snakebridge"]),
@@ -80,9 +95,10 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
     ("clap", "command lines", &["snakebridge-cli", "snakebridge-testkit", "snakebridge-bench"]),
     (
         "serde_json",
-        "JSON on the command line, in cases, vectors and reports, and from cargo",
+        "JSON on the command line, in cases, vectors and reports, from cargo and pip, and in the cache",
         &[
             "snakebridge",
+            "snakebridge-env",
             "snakebridge-wire",
             "snakebridge-cli",
             "snakebridge-testkit",
@@ -114,6 +130,7 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
         "folders for tests",
         &[
             "snakebridge",
+            "snakebridge-env",
             "snakebridge-worker",
             "snakebridge-cli",
             "snakebridge-testkit",

@@ -6,6 +6,7 @@
 mod dependencies;
 mod paths;
 mod python;
+mod reference;
 mod sizes;
 mod workspace;
 
@@ -17,8 +18,9 @@ const USAGE: &str = "\
 Usage: cargo xtask <COMMAND>
 
 Commands:
-  check         Dependencies, file sizes, paths of one machine, golden vectors
+  check         Dependencies, file sizes, paths of one machine, golden vectors, reference
   dependencies  List all that `snakebridge` depends on, and why
+  reference     Write the guide's page of all settings
   python-lint   ruff and mypy on the Python side, from a virtual environment in `.tools`";
 
 type Error = Box<dyn std::error::Error>;
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     let done = match args[..] {
         ["check"] => check(),
         ["dependencies"] => Workspace::load().and_then(|all| dependencies::list(&all)),
+        ["reference"] => Workspace::load().and_then(|all| reference::write(&all)),
         ["python-lint"] => Workspace::load().and_then(|all| python::lint(&all)),
         _ => {
             eprintln!("{USAGE}");
@@ -51,12 +54,13 @@ fn main() -> ExitCode {
 fn check() -> Result {
     let workspace = Workspace::load()?;
     let files = workspace.files()?;
-    let checks: [(&str, Problems); 5] = [
+    let checks: [(&str, Problems); 6] = [
         ("edges between crates", dependencies::edges(&workspace)),
         ("dependencies", dependencies::allowed(&workspace)?),
         ("file sizes", sizes::check(&files)),
         ("paths of one machine", paths::check(&files)),
         ("golden vectors", python::check_vectors(&workspace)?),
+        ("reference of settings", reference::check(&workspace)),
     ];
     let mut count = 0;
     for (name, problems) in &checks {

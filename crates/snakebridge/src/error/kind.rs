@@ -43,6 +43,9 @@ pub enum ErrorKind {
     Spawn,
     /// The interpreter is none that can be used: its version, or its implementation.
     Incompatible,
+    /// The environment with the packages that are declared cannot be made: what is declared, the
+    /// network or the disk must change.
+    Environment,
     /// The worker ended while it carried out the call.
     WorkerLost,
     /// The worker sent what it must not send. Please report it.

@@ -1,0 +1,157 @@
+//! The tools that make environments: uv, or else `venv` and pip.
+
+mod command;
+mod pip;
+mod uv;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+pub(crate) use command::Run;
+pub(crate) use uv::Uv;
+
+use crate::error::{EnvError, EnvErrorKind};
+use crate::interpreter::Interpreter;
+use crate::progress::{Progress, ProgressEvent};
+use crate::requirements::Index;
+
+/// Environment variable that names the file of uv.
+pub const UV_VARIABLE: &str = "SNAKEBRIDGE_UV";
+
+/// What makes environments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Installer {
+    /// uv where it is found or can be fetched, else pip.
+    #[default]
+    Auto,
+    /// uv, or nothing.
+    Uv,
+    /// `venv` and pip.
+    Pip,
+}
+
+/// All that a tool needs to know.
+#[derive(Debug)]
+pub(crate) struct Job<'a> {
+    pub(crate) python: &'a Interpreter,
+    pub(crate) index: &'a Index,
+    pub(crate) offline: bool,
+    /// Inherited by the tools, so that it is held as long as one of them runs.
+    pub(crate) lock: &'a File,
+    pub(crate) until: Instant,
+    pub(crate) progress: &'a Progress,
+    /// The folder for tools that are fetched.
+    pub(crate) tools: &'a Path,
+    /// A folder to run in, which is no project's.
+    pub(crate) folder: &'a Path,
+}
+
+/// The tool that was chosen.
+#[derive(Debug)]
+pub(crate) enum Tool {
+    Uv(Uv),
+    Pip,
+}
+
+impl Tool {
+    pub(crate) fn choose(wanted: Installer, job: &Job<'_>) -> Result<Self, EnvError> {
+        match wanted {
+            Installer::Pip => Ok(Self::Pip),
+            Installer::Uv => Uv::find_or_fetch(job).map(Self::Uv),
+            Installer::Auto => match Uv::find_or_fetch(job) {
+                Ok(uv) => Ok(Self::Uv(uv)),
+                Err(error) => {
+                    job.step(&format!("using pip: {error}"));
+                    Ok(Self::Pip)
+                }
+            },
+        }
+    }
+
+    /// Makes an empty environment.
+    pub(crate) fn create(&self, job: &Job<'_>, folder: &Path) -> Result<(), EnvError> {
+        match self {
+            Self::Uv(uv) => uv.create(job, folder),
+            Self::Pip => pip::create(job, folder),
+        }
+    }
+
+    /// Installs what a file of requirements asks for.
+    pub(crate) fn install(
+        &self,
+        job: &Job<'_>,
+        python: &Path,
+        requirements: &Path,
+        hashes: bool,
+    ) -> Result<(), EnvError> {
+        match self {
+            Self::Uv(uv) => uv.install(job, python, requirements, hashes),
+            Self::Pip => pip::install(job, python, requirements, hashes),
+        }
+    }
+}
+
+impl fmt::Display for Tool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Uv(_) => "uv",
+            Self::Pip => "pip",
+        })
+    }
+}
+
+impl Job<'_> {
+    pub(crate) fn step(&self, text: &str) {
+        self.progress.tell(&ProgressEvent::Step(text));
+    }
+
+    /// Runs a command to its end, in surroundings in which it means this environment and no other.
+    pub(crate) fn run(&self, what: &str, command: &mut Command) -> Result<Vec<String>, EnvError> {
+        for name in MISLEADING {
+            command.env_remove(name);
+        }
+        command.current_dir(self.folder);
+        Run { what, lock: Some(self.lock), until: self.until, progress: self.progress }.run(command)
+    }
+}
+
+/// Variables that make Python, pip or uv install somewhere else, or run with other modules.
+const MISLEADING: [&str; 14] = [
+    "CONDA_PREFIX",
+    "PIP_PREFIX",
+    "PIP_PYTHON",
+    "PIP_ROOT",
+    "PIP_TARGET",
+    "PIP_USER",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "UV_PROJECT",
+    "UV_PROJECT_ENVIRONMENT",
+    "UV_PYTHON",
+    "UV_WORKING_DIRECTORY",
+    "VIRTUAL_ENV",
+];
+
+/// Options of the index as uv and pip have them, each with the names that the tool has for it.
+fn index_options(index: &Index, [url, extra, links, none]: [&str; 4]) -> Vec<OsString> {
+    let mut out = Vec::new();
+    let mut add = |name: &str, value: &str| out.extend([name.into(), value.into()]);
+    index.url.iter().for_each(|value| add(url, value));
+    index.extra.iter().for_each(|value| add(extra, value));
+    index.find_links.iter().for_each(|value| add(links, value));
+    if index.none {
+        out.push(none.into());
+    }
+    out
+}
+
+fn not_found(message: impl Into<String>) -> EnvError {
+    EnvError::new(EnvErrorKind::Other, message)
+        .with_hint("install uv and have it on PATH, or set SNAKEBRIDGE_UV to its file")
+}

@@ -1,0 +1,211 @@
+//! uv: where it is, and how it is told what to do.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::{Job, UV_VARIABLE, index_options, not_found, pip};
+use crate::error::{EnvError, EnvErrorKind};
+
+/// A file of uv that can be run.
+#[derive(Debug)]
+pub(crate) struct Uv {
+    file: PathBuf,
+}
+
+impl Uv {
+    /// Finds uv: `$SNAKEBRIDGE_UV`, `PATH`, the one that was fetched before, the one that is installed
+    /// in the interpreter. Else fetches it from the package index.
+    pub(super) fn find_or_fetch(job: &Job<'_>) -> Result<Self, EnvError> {
+        if let Some(found) = Self::find(job.tools)? {
+            return Ok(found);
+        }
+        if let Some(found) = of_interpreter(&job.python.executable) {
+            return Ok(found);
+        }
+        fetch(job)
+    }
+
+    /// Finds uv without running anything.
+    pub(crate) fn find(tools: &Path) -> Result<Option<Self>, EnvError> {
+        if let Some(file) = std::env::var_os(UV_VARIABLE).filter(|file| !file.is_empty()) {
+            let file = PathBuf::from(file);
+            return match file.is_file() {
+                true => Ok(Some(Self { file: std::path::absolute(&file).unwrap_or(file) })),
+                false => Err(not_found(format!(
+                    "{UV_VARIABLE} names `{}`, which is no file",
+                    file.display()
+                ))),
+            };
+        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let on_path = std::env::split_paths(&path).map(|folder| folder.join("uv"));
+        let fetched = fetched(tools);
+        Ok(on_path
+            .chain([fetched])
+            .find(|file| file.is_absolute() && file.is_file())
+            .map(|file| Self { file }))
+    }
+
+    pub(super) fn create(&self, job: &Job<'_>, folder: &Path) -> Result<(), EnvError> {
+        job.step("making an environment with uv");
+        let mut uv = self.command(job, &["venv", "--no-project"], &job.python.executable);
+        job.run("make an environment with uv", uv.arg(folder)).map(|_| ())
+    }
+
+    pub(super) fn install(
+        &self,
+        job: &Job<'_>,
+        python: &Path,
+        requirements: &Path,
+        hashes: bool,
+    ) -> Result<(), EnvError> {
+        let mut uv = self.command(job, &["pip", "install", "--compile-bytecode"], python);
+        uv.args(index_options(job.index, INDEX_OPTIONS));
+        if hashes {
+            // All that is needed is in the file.
+            uv.args(["--require-hashes", "--no-deps"]);
+        }
+        self.settings_of_pip(job, &mut uv);
+        job.run("install packages with uv", uv.arg("-r").arg(requirements)).map(|_| ())
+    }
+
+    fn command(&self, job: &Job<'_>, begin: &[&str], python: &Path) -> Command {
+        let mut uv = Command::new(&self.file);
+        uv.args(begin).args(["--no-progress", "--color", "never", "--no-python-downloads"]);
+        uv.arg("--python").arg(python);
+        if job.offline {
+            uv.arg("--offline");
+        }
+        uv
+    }
+
+    /// Who has told pip where packages are means uv too: what is said for pip counts where nothing is
+    /// said for uv, neither here nor in its own variables.
+    fn settings_of_pip(&self, job: &Job<'_>, uv: &mut Command) {
+        let is_said = |names: &[&str]| names.iter().any(|name| std::env::var_os(name).is_some());
+        let Some(config) = pip_config(&job.python.executable) else { return };
+        let index = job.index;
+        let has_index = index.url.is_some() || index.none;
+        for (name, value) in config {
+            let option = match name.as_str() {
+                "index-url" if !has_index && !is_said(&["UV_INDEX_URL", "UV_DEFAULT_INDEX"]) => {
+                    "--default-index"
+                }
+                "extra-index-url"
+                    if !has_index && !is_said(&["UV_EXTRA_INDEX_URL", "UV_INDEX"]) =>
+                {
+                    "--index"
+                }
+                "find-links" if !is_said(&["UV_FIND_LINKS"]) => "--find-links",
+                "trusted-host" if !is_said(&["UV_INSECURE_HOST"]) => "--allow-insecure-host",
+                "cert" if !is_said(&["SSL_CERT_FILE"]) => {
+                    uv.env("SSL_CERT_FILE", &value);
+                    continue;
+                }
+                "proxy" if !is_said(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY"]) => {
+                    uv.env("ALL_PROXY", &value);
+                    continue;
+                }
+                _ => continue,
+            };
+            for value in value.split_whitespace() {
+                uv.args([option, value]);
+            }
+        }
+    }
+}
+
+/// The names of uv for the index, further indexes, links, and no index at all.
+const INDEX_OPTIONS: [&str; 4] = ["--default-index", "--index", "--find-links", "--no-index"];
+
+fn fetched(tools: &Path) -> PathBuf {
+    tools.join("uv/bin/uv")
+}
+
+/// The uv that is installed as a package.
+fn of_interpreter(python: &Path) -> Option<Uv> {
+    let code = "import uv; print(uv.find_uv_bin())";
+    let output =
+        Command::new(python).args(["-I", "-c", code]).stdin(Stdio::null()).output().ok()?;
+    let file = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
+    (output.status.success() && file.is_file()).then_some(Uv { file })
+}
+
+/// What pip's files and variables say, in its own names: `index-url`. None without pip.
+fn pip_config(python: &Path) -> Option<Vec<(String, String)>> {
+    let mut pip = Command::new(python);
+    pip.args(["-I", "-m", "pip", "config", "list", "--disable-pip-version-check"]);
+    let output = pip.stdin(Stdio::null()).output().ok()?;
+    if !output.status.success() {
+        return None;
+    }
+    Some(pip_settings(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// Lines such as `global.index-url='https://example.org/simple'`, with the name of a command in the
+/// place of `global`, or `:env:` for a variable. Each name once, with the value that counts.
+fn pip_settings(text: &str) -> Vec<(String, String)> {
+    let mut out: Vec<(String, String)> = Vec::new();
+    for wanted in [":env:", "install", "global"] {
+        for line in text.lines() {
+            let Some((name, value)) = line.split_once('=') else { continue };
+            let Some((section, name)) = name.rsplit_once('.') else { continue };
+            if section == wanted && !out.iter().any(|(other, _)| other == name) {
+                let value = value.trim_matches(['\'', '"']).replace("\\n", " ");
+                out.push((name.to_owned(), value));
+            }
+        }
+    }
+    out
+}
+
+/// Fetches uv from the package index into an environment of its own. Whoever comes second at the same
+/// time waits for the first, and finds it there.
+fn fetch(job: &Job<'_>) -> Result<Uv, EnvError> {
+    if job.offline {
+        return Err(not_found("uv is not installed, and without network it cannot be fetched"));
+    }
+    let (folder, file) = (job.tools.join("uv"), fetched(job.tools));
+    let lock = crate::environments::lock::acquire(&job.tools.join("uv.lock"), job.until, || ())?;
+    if file.is_file() {
+        return Ok(Uv { file });
+    }
+    job.step("fetching uv from the package index");
+    let beside = job.tools.join("uv.new");
+    let job = Job { lock: &lock, ..*job };
+    for left in [&folder, &beside] {
+        crate::environments::remove(left)?;
+    }
+    pip::create(&job, &beside)?;
+    let mut install = pip::pip(&job, &beside.join("bin/python"), "install");
+    job.run("fetch uv", install.args(["--only-binary", ":all:", "uv"]))?;
+    // It is run by itself, without the environment that it came in; and is there whole or not at all.
+    fs::rename(&beside, &folder).map_err(|error| EnvError::io("move", &beside, &error))?;
+    match file.is_file() {
+        true => Ok(Uv { file }),
+        false => Err(EnvError::new(EnvErrorKind::Other, "the package uv came without its program")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_pip_are_read() {
+        let found = pip_settings(
+            "global.index-url='https://example.org/simple'\n:env:.find-links='/a\\n/b'\n\
+             global.cert='weaker'\ninstall.cert='stronger'\ndownload.proxy='x'\nnothing",
+        );
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            found,
+            [
+                pair("find-links", "/a /b"),
+                pair("cert", "stronger"),
+                pair("index-url", "https://example.org/simple"),
+            ]
+        );
+    }
+}
