@@ -379,6 +379,9 @@ fn kill_under_load_every_call_ends_once() {
     });
     let (answered, lost) = (answered.into_inner(), lost.into_inner());
     assert!(answered > 100 && lost > 0, "{answered} answered, {lost} lost");
+    // That the last one has ended may be news to the bridge: a call that may be made again finds out.
+    let root: f64 = py.call("math", "sqrt", (16,)).idempotent(true).wait().unwrap();
+    assert_eq!(root, 4.0);
     works(&py);
     let text: String = py.call("builtins", "format", args![1.5, ".2f"]).wait().unwrap();
     assert_eq!(text, "1.50");
