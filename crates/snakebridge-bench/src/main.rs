@@ -21,6 +21,7 @@ mod awaited;
 mod callbacks;
 mod calls;
 mod cores;
+mod environments;
 mod floors;
 mod forks;
 mod memory;
@@ -93,6 +94,8 @@ enum Group {
     Tables,
     /// From nothing to a first result
     Start,
+    /// From nothing to a first result, with packages declared
+    Environments,
     /// One more worker, forked and not
     Forks,
     /// An idle worker
@@ -190,6 +193,7 @@ fn measure(options: &Options) -> Result<Report> {
         (Group::Arrays, arrays::run),
         (Group::Tables, tables::run),
         (Group::Start, start::run),
+        (Group::Environments, environments::run),
         (Group::Forks, forks::run),
         (Group::Memory, memory::run),
         (Group::Threads, threads::run),

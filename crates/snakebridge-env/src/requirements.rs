@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use snakebridge_worker::interpreter::Wanted;
+
 use crate::error::{EnvError, EnvErrorKind};
 use crate::interpreter::Interpreter;
 
@@ -43,6 +45,12 @@ impl Requirements {
     /// Whether the packages are written so that nothing else can be made of them.
     pub(crate) fn check(&self) -> Result<(), EnvError> {
         self.packages.iter().try_for_each(|package| check(package))
+    }
+
+    /// Which Python is wanted.
+    pub(crate) fn wanted(&self) -> Result<Option<Wanted>, EnvError> {
+        let wanted = self.python.as_deref().map(str::parse::<Wanted>).transpose();
+        wanted.map_err(|error| EnvError::new(EnvErrorKind::Requirement, error.to_string()))
     }
 
     /// What the name of the environment is made of, and what it is compared by: two that are alike

@@ -27,12 +27,13 @@ fn main() -> Result<()> {
         .build()?;
 
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/bikes.csv");
-    let bikes: Ref = py.call("pandas", "read_csv", args![file, parse_dates = ["date"]]).wait()?;
+    let bikes: Ref =
+        py.call("pandas", "read_csv", args![file, parse_dates = vec!["date"]]).wait()?;
     let month: Ref =
         bikes.item::<Ref>("date").wait()?.attr::<Ref>("dt").wait()?.attr("month").wait()?;
     let by_month: Ref = bikes.method("groupby", (month,)).wait()?;
     let counts: Ref = by_month.item("bikes").wait()?;
-    let table: Ref = counts.method("agg", (["mean", "max"],)).wait()?;
+    let table: Ref = counts.method("agg", (vec!["mean", "max"],)).wait()?;
     let months: BTreeMap<u32, Month> = table.method("to_dict", args![orient = "index"]).wait()?;
     for (number, month) in months {
         println!("month {number}: {:.1} bikes a day, {} at most", month.mean, month.max);

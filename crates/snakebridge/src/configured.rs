@@ -7,7 +7,7 @@ use snakebridge_env::config::{Config, ConfigError, Origin, Scope, Value};
 use crate::bridge::Bridge;
 use crate::builder::BridgeBuilder;
 use crate::engine::output::Output;
-use crate::env::{Install, Installer};
+use crate::env::Install;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Affinity;
 use crate::pool::Pool;
@@ -57,20 +57,22 @@ impl BridgeBuilder {
                 _ => self.default = set_pool(self.default, key.name, value, origin)?,
             }
         }
-        self.default = set_workers(self.default, config, None);
+        self.default = set_groups(self.default, config, None);
+        self.environments = config.options().progress(self.environments.progress);
         for name in config.pools() {
             let mut pool = Pool::new();
             for (key, value, origin) in config.said(Some(name)) {
                 pool = set_pool(pool, key.name, value, origin)?;
             }
-            self = self.pool(name, set_workers(pool, config, Some(name)));
+            self = self.pool(name, set_groups(pool, config, Some(name)));
         }
         Ok(self)
     }
 }
 
-/// The two numbers are set by one method, whichever of them is said.
-fn set_workers(pool: Pool, config: &Config, name: Option<&str>) -> Pool {
+/// What is set by one method, whichever of several settings are said.
+fn set_groups(pool: Pool, config: &Config, name: Option<&str>) -> Pool {
+    let pool = pool.index(config.index(name));
     let number = |key| match config.value(name, key) {
         Some(Value::Count(number)) => Some(size(*number)),
         _ => None,
@@ -89,9 +91,7 @@ fn set_pool(pool: Pool, name: &str, value: &Value, origin: &Origin) -> Result<Po
         ("packages", List(packages)) => pool.packages(packages),
         ("install", Text(word)) if word == "never" => pool.install(Install::Never),
         ("install", _) => pool.install(Install::Auto),
-        ("index.url" | "index.extra" | "index.find-links" | "index.none", _) => {
-            set_index(pool, name, value)
-        }
+        (name, _) if name.starts_with("index.") => pool,
         ("workers" | "min-workers", _) => pool,
         ("module-path", List(folders)) => folders.iter().fold(pool, Pool::module_path),
         ("current-dir", Text(folder)) => pool.current_dir(folder),
@@ -122,24 +122,13 @@ fn set_pool(pool: Pool, name: &str, value: &Value, origin: &Origin) -> Result<Po
     })
 }
 
-fn set_index(mut pool: Pool, name: &str, value: &Value) -> Pool {
-    let index = &mut pool.declared.index;
-    match (name, value) {
-        ("index.url", Value::Text(url)) => index.url = Some(url.clone()),
-        ("index.extra", Value::List(urls)) => index.extra.clone_from(urls),
-        ("index.find-links", Value::List(links)) => index.find_links.clone_from(links),
-        (_, value) => index.none = *value == Value::Bool(true),
-    }
-    pool
-}
-
 fn set_bridge(
-    mut builder: BridgeBuilder,
+    builder: BridgeBuilder,
     name: &str,
     value: &Value,
     origin: &Origin,
 ) -> Result<BridgeBuilder> {
-    use Value::{Bool, Count, Map, Text, Time, Times};
+    use Value::{Count, Map, Text, Time, Times};
     Ok(match (name, value) {
         ("timeout", Time(limit)) => builder.profile("default", limited(*limit)),
         ("profile", Times(limits)) => limits
@@ -154,22 +143,8 @@ fn set_bridge(
             "discard" => Output::Discard,
             _ => Output::Forward,
         }),
-        ("environment.installer", Text(word)) => {
-            builder.environments.installer = match word.as_str() {
-                "uv" => Installer::Uv,
-                "pip" => Installer::Pip,
-                _ => Installer::Auto,
-            };
-            builder
-        }
-        ("environment.offline", Bool(offline)) => {
-            builder.environments.offline = *offline;
-            builder
-        }
-        ("environment.timeout", Time(limit)) => {
-            builder.environments.timeout = *limit;
-            builder
-        }
+        // They count as a whole.
+        (name, _) if name.starts_with("environment.") => builder,
         _ => return Err(not_set(name, value, origin)),
     })
 }

@@ -68,3 +68,8 @@ struct ContextManagers;
 #[cfg(feature = "tokio")]
 #[doc = include_str!("../../../docs/guide/async.md")]
 struct Async;
+
+/// Packages that a program declares.
+#[cfg(feature = "env")]
+#[doc = include_str!("../../../docs/guide/environments.md")]
+struct Environments;

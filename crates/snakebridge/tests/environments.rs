@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use snakebridge::env::config::Config;
@@ -75,6 +76,37 @@ fn settings_of_a_text_count_and_the_program_counts_more() {
     let default: String = py.call("os", "getenv", ("A",)).wait().unwrap();
     let small: String = py.call("os", "getenv", ("A",)).pool("small").wait().unwrap();
     assert_eq!((default.as_str(), small.as_str()), ("b", "c"));
+}
+
+/// What another process does: a call on its default bridge.
+#[test]
+#[ignore = "run by the other tests, as a process of its own"]
+fn process() {
+    match snakebridge::call::<String>("os", "getenv", ("SNAKEBRIDGE_TEST",)).wait() {
+        Ok(value) => println!("value: {value}"),
+        Err(error) => println!("error: {error}"),
+    }
+}
+
+#[test]
+fn the_default_bridge_has_the_settings_of_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |text: &str, file: Option<&str>| {
+        std::fs::write(folder.path().join("snakebridge.toml"), text).unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["process", "--exact", "--ignored", "--nocapture", "--quiet"]);
+        command.current_dir(folder.path()).env("SNAKEBRIDGE_TEST", "of the program");
+        if let Some(file) = file {
+            command.env("SNAKEBRIDGE_CONFIG", file);
+        }
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    let said = run("[env]\nSNAKEBRIDGE_TEST = 'of the file'\n", None);
+    assert!(said.contains("value: of the file"), "{said}");
+    let said = run("[env]\nSNAKEBRIDGE_TEST = 'of the file'\n", Some(""));
+    assert!(said.contains("value: of the program"), "{said}");
+    let said = run("wrokers = 2\n", None);
+    assert!(said.contains("snakebridge.toml:1: there is no setting `wrokers`"), "{said}");
 }
 
 #[test]

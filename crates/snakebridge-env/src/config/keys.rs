@@ -212,5 +212,23 @@ pub const KEYS: &[Key] = &[
         "Makes environments without network, from what uv and pip have kept and from \
          `index.find-links`.",
     ),
+    of_bridge(
+        "environment.lock-file",
+        Path,
+        "`snakebridge.lock` beside `snakebridge.toml`, if it exists",
+        "The file with exact versions and hashes.",
+    ),
+    of_bridge(
+        "environment.locked",
+        Bool,
+        "`true` where `CI` is set and there is a lock file",
+        "Makes environments of what the lock file says, or not at all.",
+    ),
+    of_bridge(
+        "environment.python-download",
+        Choice(&["auto", "never"]),
+        "\"auto\"",
+        "With `auto`, uv downloads the Python that is wanted where there is none of that version.",
+    ),
     of_bridge("environment.timeout", Time, "\"10m\"", "How long the making may take."),
 ];

@@ -4,6 +4,7 @@
 //! `snakebridge.toml`, `[package.metadata.snakebridge]` in `Cargo.toml`, the default. A value that
 //! is said twice counts as a whole, lists and tables too.
 
+mod declared;
 mod error;
 mod file;
 pub mod keys;
@@ -36,6 +37,8 @@ pub struct Config {
     /// The files that they are from, the stronger one first.
     files: Vec<PathBuf>,
     unknown: Vec<(String, Option<&'static str>)>,
+    /// Whether this is a machine that builds and tests.
+    is_ci: bool,
 }
 
 /// Something that is said somewhere.
@@ -92,7 +95,8 @@ impl Sources {
     /// Those of this process.
     #[must_use]
     pub fn of_process() -> Self {
-        let matters = |name: &str| name.starts_with(VARIABLE_PREFIX) || name == MANIFEST_FOLDER;
+        let matters =
+            |name: &str| name.starts_with(VARIABLE_PREFIX) || [MANIFEST_FOLDER, CI].contains(&name);
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
             .filter(|(name, _)| matters(name))
@@ -116,6 +120,9 @@ impl Sources {
 /// What cargo says about the package that it runs.
 const MANIFEST_FOLDER: &str = "CARGO_MANIFEST_DIR";
 
+/// What machines that build and test say about themselves.
+const CI: &str = "CI";
+
 impl Config {
     /// Reads the settings of this process: the nearest `snakebridge.toml` and the nearest
     /// `Cargo.toml`, in the current folder or above, or else in the folder of the package that cargo
@@ -133,6 +140,8 @@ impl Config {
     /// One of them says something that cannot be used.
     pub fn load_from(sources: &Sources) -> Result<Self, ConfigError> {
         let mut config = Self::default();
+        let ci = sources.variable(CI).and_then(|value| value.to_str()).unwrap_or_default();
+        config.is_ci = !["", "0", "false"].contains(&ci);
         config.read_variables(sources)?;
         if let Some(path) = own_file(sources) {
             let read = read(&path, Form::Own)?;

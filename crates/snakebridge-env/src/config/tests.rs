@@ -176,3 +176,40 @@ fn each_setting_has_one_name_and_one_variable() {
         assert!(before.is_none(), "{} and {before:?}", key.name);
     }
 }
+
+#[test]
+fn what_environments_are_made_of() {
+    let folder = project(&[(
+        "snakebridge.toml",
+        "packages = ['six']\npython = '>=3.10'\nindex.url = 'https://example.org'\n\
+         [environment]\ninstaller = 'pip'\npython-download = 'never'\ntimeout = 3\n\
+         [pool.a]\npackages = ['idna']\n[pool.b]\npackages = ['x']\ninstall = 'never'\n[pool.c]\n",
+    )]);
+    let load = |variables: &[(&str, &str)]| {
+        Config::load_from(&Sources::new(folder.path(), variables)).unwrap()
+    };
+    let config = load(&[("SNAKEBRIDGE_ENVIRONMENT_OFFLINE", "1"), ("CI", "true")]);
+    let wanted = config.requirements(None).unwrap();
+    assert_eq!((wanted.pool.as_str(), &*wanted.packages), ("default", &["six".to_owned()][..]));
+    assert_eq!(wanted.python.as_deref(), Some(">=3.10"));
+    assert_eq!(wanted.index.url.as_deref(), Some("https://example.org"));
+    assert_eq!(config.requirements(Some("a")).unwrap().pool, "a");
+    assert_eq!(config.requirements(Some("b")), None);
+    assert_eq!(config.requirements(Some("c")), None);
+    let options = config.options();
+    assert_eq!(options.installer, crate::Installer::Pip);
+    assert_eq!(options.timeout, Duration::from_secs(3));
+    assert!(options.offline && !options.python_download);
+    assert_eq!((options.lock_file, options.locked), (None, false), "there is no such file");
+
+    let lock = folder.path().join("snakebridge.lock");
+    let needed = load(&[("SNAKEBRIDGE_ENVIRONMENT_LOCKED", "1")]).options();
+    assert_eq!((needed.lock_file.as_ref(), needed.locked), (Some(&lock), true));
+    fs::write(&lock, "version = 1").unwrap();
+    let options = |variables: &[(&str, &str)]| load(variables).options();
+    assert_eq!(options(&[]).lock_file.as_ref(), Some(&lock));
+    assert!(!options(&[]).locked);
+    assert!(options(&[("CI", "true")]).locked);
+    assert!(!options(&[("CI", "false")]).locked);
+    assert!(!options(&[("CI", "1"), ("SNAKEBRIDGE_ENVIRONMENT_LOCKED", "0")]).locked);
+}

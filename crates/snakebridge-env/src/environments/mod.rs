@@ -7,6 +7,7 @@
 
 pub(crate) mod lock;
 mod marker;
+mod options;
 
 use std::fs;
 use std::io;
@@ -16,11 +17,13 @@ use std::time::{Duration, Instant};
 use snakebridge_worker::interpreter::{Surroundings, Wanted};
 
 use crate::error::{EnvError, EnvErrorKind};
-use crate::installer::{Installer, Job, Tool};
+use crate::installer::{Job, Tool, Uv};
 use crate::interpreter::{self, Interpreter};
-use crate::progress::{Progress, ProgressEvent};
+use crate::lock_file::{Lock, LockFile, Locked};
+use crate::progress::ProgressEvent;
 use crate::requirements::Requirements;
 use marker::{Found, Marker};
+pub use options::Options;
 
 /// An environment that is complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +49,8 @@ pub enum State {
     Ready(Environment),
     /// There is none yet. It would be in this folder.
     Missing(PathBuf),
+    /// The lock file must be made anew first, and why.
+    Unlocked(String),
     /// It cannot be used, and would be made anew.
     Damaged {
         /// Its folder.
@@ -53,78 +58,6 @@ pub enum State {
         /// What is wrong with it.
         damage: String,
     },
-}
-
-/// How environments are made.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Options {
-    /// With what.
-    pub installer: Installer,
-    /// Without network.
-    pub offline: bool,
-    /// How long it may take, waiting for others included.
-    pub timeout: Duration,
-    /// Who is told what happens.
-    pub progress: Progress,
-    /// Where environments are kept. None: in the cache folder of the user.
-    pub cache_dir: Option<PathBuf>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            installer: Installer::Auto,
-            offline: false,
-            timeout: Duration::from_secs(600),
-            progress: Progress::default(),
-            cache_dir: None,
-        }
-    }
-}
-
-impl Options {
-    /// uv where it can be had, with network, within ten minutes, and nobody is told.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// With what environments are made. Default: [`Installer::Auto`].
-    #[must_use]
-    pub fn installer(mut self, installer: Installer) -> Self {
-        self.installer = installer;
-        self
-    }
-
-    /// Makes environments without network, from what uv and pip have kept, and from local folders.
-    #[must_use]
-    pub fn offline(mut self, offline: bool) -> Self {
-        self.offline = offline;
-        self
-    }
-
-    /// How long the making may take, waiting for others included. Default: ten minutes.
-    #[must_use]
-    pub fn timeout(mut self, limit: Duration) -> Self {
-        self.timeout = limit;
-        self
-    }
-
-    /// Who is told what happens. Default: nobody.
-    #[must_use]
-    pub fn progress(mut self, progress: Progress) -> Self {
-        self.progress = progress;
-        self
-    }
-
-    /// Where environments are kept. Default: the cache folder of the user, or that which
-    /// `SNAKEBRIDGE_CACHE_DIR` names.
-    #[must_use]
-    pub fn cache_dir(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.cache_dir = Some(folder.into());
-        self
-    }
 }
 
 /// The environments of a cache folder.
@@ -162,9 +95,15 @@ impl Environments {
     /// Whether there is an environment with these requirements. Makes none.
     ///
     /// # Errors
-    /// A requirement cannot be used, or no interpreter is the one that is wanted.
+    /// A requirement cannot be used, no interpreter is the one that is wanted, or the lock file must
+    /// fit and does not.
     pub fn state(&self, requirements: &Requirements) -> Result<State, EnvError> {
-        let plan = self.plan(requirements)?;
+        let python = self.interpreter(requirements)?;
+        let locked = match self.lock(requirements, &python)? {
+            Lock::Fits(locked) => locked.map(|locked| locked.requirements),
+            Lock::Stale(why, _) => return Ok(State::Unlocked(why)),
+        };
+        let plan = self.plan(requirements, python, locked);
         Ok(match marker::look(&plan.folder, &plan.key) {
             Found::Complete(marker) => State::Ready(plan.environment(&marker)),
             Found::Missing => State::Missing(plan.folder),
@@ -177,44 +116,141 @@ impl Environments {
     /// # Errors
     /// It cannot be made.
     pub fn get(&self, requirements: &Requirements) -> Result<Environment, EnvError> {
-        let plan = self.plan(requirements)?;
+        let until = self.until();
+        let python = self.python(requirements, until)?;
+        let locked = match self.lock(requirements, &python)? {
+            Lock::Fits(locked) => locked.map(|locked| locked.requirements),
+            Lock::Stale(_, old) => {
+                let old = old.as_ref().map(|old| old.requirements.as_str());
+                Some(self.resolve(requirements, &python, old, until)?)
+            }
+        };
+        let plan = self.plan(requirements, python, locked);
         match marker::look(&plan.folder, &plan.key) {
             Found::Complete(marker) => Ok(plan.environment(&marker)),
-            Found::Missing | Found::Damaged(_) => self.make(&plan, requirements),
+            Found::Missing | Found::Damaged(_) => self.make(&plan, requirements, until),
         }
     }
 
-    /// Makes the environment with these requirements anew, even if it is there: with the newest
-    /// packages that will do. Programs that run on it may fail.
+    /// Makes the environment with these requirements anew, even if it is there, with the newest
+    /// packages that will do, and locks them where there is a lock file. Programs that run on the
+    /// environment may fail.
     ///
     /// # Errors
     /// It cannot be made.
     pub fn renew(&self, requirements: &Requirements) -> Result<Environment, EnvError> {
-        let plan = self.plan(requirements)?;
         let until = self.until();
-        let lock = self.lock(&plan, until)?;
+        let python = self.python(requirements, until)?;
+        let locked = match (&self.options.lock_file, self.options.locked) {
+            (Some(_), false) => Some(self.resolve(requirements, &python, None, until)?),
+            _ => match self.lock(requirements, &python)? {
+                Lock::Fits(locked) => locked.map(|locked| locked.requirements),
+                Lock::Stale(..) => None,
+            },
+        };
+        let plan = self.plan(requirements, python, locked);
+        let lock = self.hold(&plan, until)?;
         remove(&plan.folder)?;
         self.make_locked(&plan, requirements, None, &lock, until)
     }
 
-    fn plan(&self, requirements: &Requirements) -> Result<Plan, EnvError> {
+    /// The interpreter that an environment with these requirements is made of.
+    ///
+    /// # Errors
+    /// There is none that is wanted.
+    pub fn interpreter(&self, requirements: &Requirements) -> Result<Interpreter, EnvError> {
         requirements.check()?;
-        let wanted = requirements.python.as_deref().map(str::parse::<Wanted>).transpose();
-        let wanted =
-            wanted.map_err(|error| EnvError::new(EnvErrorKind::Requirement, error.to_string()))?;
-        let answers = self.root.join("interpreters");
-        let python = interpreter::choose(wanted.as_ref(), &self.around, &answers)?;
-        let key = requirements.key(&python, None);
-        let (major, minor) = python.feature_version();
-        let number = snakebridge_worker::fingerprint(key.as_bytes());
-        let folder =
-            self.root.join("environments").join(format!("py{major}.{minor}-{number:016x}"));
-        Ok(Plan { python, key, folder })
+        let wanted = requirements.wanted()?;
+        interpreter::choose(wanted.as_ref(), &self.around, &self.root.join("interpreters"))
     }
 
-    fn make(&self, plan: &Plan, requirements: &Requirements) -> Result<Environment, EnvError> {
-        let until = self.until();
-        let lock = self.lock(plan, until)?;
+    /// The same, which is downloaded if it is not there.
+    fn python(&self, requirements: &Requirements, until: Instant) -> Result<Interpreter, EnvError> {
+        let missing = match self.interpreter(requirements) {
+            Err(error) if error.kind() == EnvErrorKind::NoPython => error,
+            other => return other,
+        };
+        let Some(Wanted::Version(_) | Wanted::Range(_)) = requirements.wanted()? else {
+            return Err(missing);
+        };
+        let wanted = requirements.python.as_deref().unwrap_or_default();
+        let may_download = self.options.python_download && !self.options.offline;
+        let Some(uv) = Uv::find(&self.root.join("tools"))?.filter(|_| may_download) else {
+            return Err(missing);
+        };
+        uv.download_python(wanted, until, &self.options.progress).map_err(|error| {
+            let message = format!("{missing}; and uv cannot get one: {error}");
+            let said = error.said().unwrap_or_default().to_owned();
+            let hint = missing.hint().unwrap_or_default();
+            EnvError::new(EnvErrorKind::NoPython, message).with_hint(hint).with_said(said)
+        })?;
+        self.interpreter(requirements)
+    }
+
+    /// What the lock file says. No lock file fits everything, unless there must be one.
+    fn lock(&self, requirements: &Requirements, python: &Interpreter) -> Result<Lock, EnvError> {
+        let Some(path) = &self.options.lock_file else { return Ok(Lock::Fits(None)) };
+        let why = match LockFile::read(path)?.look(requirements, python) {
+            Lock::Stale(why, old) if !self.options.locked => return Ok(Lock::Stale(why, old)),
+            Lock::Stale(..) if !path.exists() => "does not exist".to_owned(),
+            Lock::Stale(why, _) => why,
+            fits @ Lock::Fits(_) => return Ok(fits),
+        };
+        let message = format!("the lock file `{}` {why}", path.display());
+        Err(EnvError::new(EnvErrorKind::Lock, message).with_hint(
+            "it must fit, since `environment.locked` or `CI` says so: run the program once without, \
+             or `snakebridge setup`, and keep the file that this writes",
+        ))
+    }
+
+    fn resolve(
+        &self,
+        requirements: &Requirements,
+        python: &Interpreter,
+        old: Option<&str>,
+        until: Instant,
+    ) -> Result<String, EnvError> {
+        let (tools, parent) = (self.root.join("tools"), self.root.join("environments"));
+        let job = self.job(python, requirements, None, until, [&tools, &parent]);
+        let tool = Tool::choose(self.options.installer, &job)?;
+        job.step(&format!("locking versions with {tool}"));
+        let (found, is_for_any) = tool.resolve(&job, &requirements.packages, old)?;
+        let locked = Locked::new(requirements, python, is_for_any, found)?;
+        let text = locked.requirements.clone();
+        if let Some(path) = &self.options.lock_file {
+            LockFile::update(path, &requirements.pool, locked)?;
+        }
+        Ok(text)
+    }
+
+    fn job<'a>(
+        &'a self,
+        python: &'a Interpreter,
+        requirements: &'a Requirements,
+        lock: Option<&'a fs::File>,
+        until: Instant,
+        [tools, folder]: [&'a Path; 2],
+    ) -> Job<'a> {
+        let Options { offline, progress, .. } = &self.options;
+        let (index, offline) = (&requirements.index, *offline);
+        Job { python, index, offline, lock, until, progress, tools, folder }
+    }
+
+    fn plan(&self, wanted: &Requirements, python: Interpreter, locked: Option<String>) -> Plan {
+        let key = wanted.key(&python, locked.as_deref());
+        let (major, minor) = python.feature_version();
+        let number = snakebridge_worker::fingerprint(key.as_bytes());
+        let name = format!("py{major}.{minor}-{number:016x}");
+        Plan { python, key, locked, folder: self.root.join("environments").join(name) }
+    }
+
+    fn make(
+        &self,
+        plan: &Plan,
+        requirements: &Requirements,
+        until: Instant,
+    ) -> Result<Environment, EnvError> {
+        let lock = self.hold(plan, until)?;
         // Somebody else may have made it in the meantime.
         let damage = match marker::look(&plan.folder, &plan.key) {
             Found::Complete(marker) => return Ok(plan.environment(&marker)),
@@ -253,27 +289,21 @@ impl Environments {
         until: Instant,
     ) -> Result<Marker, EnvError> {
         let (tools, parent) = (self.root.join("tools"), self.root.join("environments"));
-        let job = Job {
-            python: &plan.python,
-            index: &requirements.index,
-            offline: self.options.offline,
-            lock,
-            until,
-            progress: &self.options.progress,
-            tools: &tools,
-            folder: &parent,
-        };
+        let job = self.job(&plan.python, requirements, Some(lock), until, [&tools, &parent]);
         let tool = Tool::choose(self.options.installer, &job)?;
         tool.create(&job, &plan.folder)?;
         let wanted = plan.folder.join("requirements.txt");
-        let text = requirements.packages.join("\n") + "\n";
+        let (text, hashes) = match &plan.locked {
+            Some(locked) => (locked.clone(), true),
+            None => (requirements.packages.join("\n") + "\n", false),
+        };
         fs::write(&wanted, text).map_err(|error| EnvError::io("write", &wanted, &error))?;
-        job.step(&format!("resolving and installing with {tool}"));
-        tool.install(&job, &marker::python(&plan.folder), &wanted, false)?;
+        job.step(&format!("installing packages with {tool}"));
+        tool.install(&job, &marker::python(&plan.folder), &wanted, hashes)?;
         Marker::write(&plan.folder, &plan.key, &plan.python.version, &tool.to_string())
     }
 
-    fn lock(&self, plan: &Plan, until: Instant) -> Result<fs::File, EnvError> {
+    fn hold(&self, plan: &Plan, until: Instant) -> Result<fs::File, EnvError> {
         let folder = plan.folder.as_path();
         let waiting = || self.options.progress.tell(&ProgressEvent::Waiting { folder });
         // The name has a dot in it, so that this is no extension.
@@ -293,6 +323,8 @@ impl Environments {
 struct Plan {
     python: Interpreter,
     key: String,
+    /// Exactly what to install, where there is a lock file.
+    locked: Option<String>,
     folder: PathBuf,
 }
 

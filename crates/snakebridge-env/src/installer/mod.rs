@@ -6,7 +6,7 @@ mod uv;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -42,7 +42,7 @@ pub(crate) struct Job<'a> {
     pub(crate) index: &'a Index,
     pub(crate) offline: bool,
     /// Inherited by the tools, so that it is held as long as one of them runs.
-    pub(crate) lock: &'a File,
+    pub(crate) lock: Option<&'a File>,
     pub(crate) until: Instant,
     pub(crate) progress: &'a Progress,
     /// The folder for tools that are fetched.
@@ -81,6 +81,20 @@ impl Tool {
         }
     }
 
+    /// Finds exact versions for what is asked for, with hashes. `old` are those of before, which are kept where
+    /// they will do. Tells whether they are for any platform.
+    pub(crate) fn resolve(
+        &self,
+        job: &Job<'_>,
+        packages: &[String],
+        old: Option<&str>,
+    ) -> Result<(String, bool), EnvError> {
+        match self {
+            Self::Uv(uv) => uv.resolve(job, packages, old).map(|text| (text, true)),
+            Self::Pip => pip::resolve(job, packages).map(|text| (text, false)),
+        }
+    }
+
     /// Installs what a file of requirements asks for.
     pub(crate) fn install(
         &self,
@@ -115,8 +129,10 @@ impl Job<'_> {
         for name in MISLEADING {
             command.env_remove(name);
         }
+        fs::create_dir_all(self.folder)
+            .map_err(|error| EnvError::io("make", self.folder, &error))?;
         command.current_dir(self.folder);
-        Run { what, lock: Some(self.lock), until: self.until, progress: self.progress }.run(command)
+        Run { what, lock: self.lock, until: self.until, progress: self.progress }.run(command)
     }
 }
 

@@ -1,10 +1,14 @@
 //! `venv` and pip, which come with Python.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
+use serde::Deserialize;
+
 use super::{Job, index_options};
-use crate::error::EnvError;
+use crate::error::{EnvError, EnvErrorKind};
+use crate::files::{self, Scratch};
 
 pub(super) fn create(job: &Job<'_>, folder: &Path) -> Result<(), EnvError> {
     job.step("making an environment with venv");
@@ -41,6 +45,75 @@ pub(super) fn install(
     job.run("install packages with pip", command.arg("-r").arg(requirements)).map(|_| ())
 }
 
+/// The exact versions that pip would install, with the hashes of the files that it would take.
+pub(super) fn resolve(job: &Job<'_>, packages: &[String]) -> Result<String, EnvError> {
+    let scratch = Scratch::new(job.folder)?;
+    let wanted = scratch.write("requirements.in", &(packages.join("\n") + "\n"))?;
+    let report = scratch.file("report.json");
+    let mut command = pip(job, &job.python.executable, "install");
+    command.args(["--dry-run", "--ignore-installed", "--report"]).arg(&report);
+    let done = job.run("resolve the packages with pip", command.arg("-r").arg(wanted));
+    done.map_err(|error| {
+        match error.said().is_some_and(|said| said.contains("No module named pip")) {
+            true => error.with_hint("this Python has no pip: install it, or uv"),
+            false => error,
+        }
+    })?;
+    let report: Report = files::read_json(&report).ok_or_else(|| {
+        EnvError::new(EnvErrorKind::Other, "the report of pip cannot be understood")
+            .with_hint("pip 22.2 or newer is needed to lock versions, or uv")
+    })?;
+    let mut lines: Vec<String> = report.install.iter().map(Item::requirement).collect();
+    lines.sort_unstable();
+    Ok(lines.concat())
+}
+
+/// What pip reports, as far as it matters.
+#[derive(Debug, Deserialize)]
+struct Report {
+    install: Vec<Item>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Item {
+    metadata: Metadata,
+    download_info: Download,
+    is_direct: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Metadata {
+    name: String,
+    version: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Download {
+    url: String,
+    archive_info: Option<Archive>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Archive {
+    #[serde(default)]
+    hashes: BTreeMap<String, String>,
+}
+
+impl Item {
+    fn requirement(&self) -> String {
+        let Metadata { name, version } = &self.metadata;
+        let mut out = match self.is_direct {
+            true => format!("{name} @ {}", self.download_info.url),
+            false => format!("{name}=={version}"),
+        };
+        let hashes = self.download_info.archive_info.iter().flat_map(|archive| &archive.hashes);
+        for (kind, hash) in hashes {
+            out += &format!(" \\\n    --hash={kind}:{hash}");
+        }
+        out + "\n"
+    }
+}
+
 /// A command of pip, with the options that all of them have here.
 pub(super) fn pip(job: &Job<'_>, python: &Path, command: &str) -> Command {
     let mut pip = Command::new(python);
@@ -54,3 +127,28 @@ pub(super) fn pip(job: &Job<'_>, python: &Path, command: &str) -> Command {
 }
 
 const INDEX_OPTIONS: [&str; 4] = ["--index-url", "--extra-index-url", "--find-links", "--no-index"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_of_pip() {
+        let item = |text: &str| serde_json::from_str::<Item>(text).unwrap().requirement();
+        assert_eq!(
+            item(
+                r#"{"metadata": {"name": "six", "version": "1.17.0", "summary": ""}, "is_direct": false,
+                    "download_info": {"url": "https://example.org/six.whl",
+                    "archive_info": {"hash": "sha256=aa", "hashes": {"sha256": "aa"}}}}"#
+            ),
+            "six==1.17.0 \\\n    --hash=sha256:aa\n"
+        );
+        assert_eq!(
+            item(
+                r#"{"metadata": {"name": "pkg", "version": "1"}, "is_direct": true,
+                    "download_info": {"url": "git+https://example.org/pkg", "vcs_info": {}}}"#
+            ),
+            "pkg @ git+https://example.org/pkg\n"
+        );
+    }
+}

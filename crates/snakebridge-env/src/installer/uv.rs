@@ -3,9 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
-use super::{Job, UV_VARIABLE, index_options, not_found, pip};
+use super::{Job, Run, UV_VARIABLE, index_options, not_found, pip};
 use crate::error::{EnvError, EnvErrorKind};
+use crate::files::Scratch;
+use crate::progress::{Progress, ProgressEvent};
 
 /// A file of uv that can be run.
 #[derive(Debug)]
@@ -68,6 +71,41 @@ impl Uv {
         }
         self.settings_of_pip(job, &mut uv);
         job.run("install packages with uv", uv.arg("-r").arg(requirements)).map(|_| ())
+    }
+
+    pub(super) fn resolve(
+        &self,
+        job: &Job<'_>,
+        packages: &[String],
+        old: Option<&str>,
+    ) -> Result<String, EnvError> {
+        let scratch = Scratch::new(job.folder)?;
+        let wanted = scratch.write("requirements.in", &(packages.join("\n") + "\n"))?;
+        // uv keeps the versions of the file that it is to write.
+        let found = scratch.write("locked.txt", old.unwrap_or_default())?;
+        let (major, minor) = job.python.feature_version();
+        let mut uv = self.command(job, &["pip", "compile", "--universal"], &job.python.executable);
+        uv.args(["--generate-hashes", "--no-header", "--no-annotate", "--quiet"])
+            .args(["--python-version", &format!("{major}.{minor}")])
+            .args(index_options(job.index, INDEX_OPTIONS));
+        self.settings_of_pip(job, &mut uv);
+        uv.arg(&wanted).arg("--output-file").arg(&found);
+        job.run("resolve the packages with uv", &mut uv)?;
+        fs::read_to_string(&found).map_err(|error| EnvError::io("read", &found, &error))
+    }
+
+    /// Has uv download a Python.
+    pub(crate) fn download_python(
+        &self,
+        wanted: &str,
+        until: Instant,
+        progress: &Progress,
+    ) -> Result<(), EnvError> {
+        progress.tell(&ProgressEvent::Step(&format!("downloading Python {wanted} with uv")));
+        let mut uv = Command::new(&self.file);
+        uv.args(["python", "install", "--no-progress", "--color", "never", wanted]);
+        let what = &format!("download Python {wanted}");
+        Run { what, lock: None, until, progress }.run(&mut uv).map(|_| ())
     }
 
     fn command(&self, job: &Job<'_>, begin: &[&str], python: &Path) -> Command {
@@ -173,7 +211,7 @@ fn fetch(job: &Job<'_>) -> Result<Uv, EnvError> {
     }
     job.step("fetching uv from the package index");
     let beside = job.tools.join("uv.new");
-    let job = Job { lock: &lock, ..*job };
+    let job = Job { lock: Some(&lock), ..*job };
     for left in [&folder, &beside] {
         crate::environments::remove(left)?;
     }
