@@ -6,6 +6,7 @@ use snakebridge_env::config::{Config, ConfigError, Origin, Scope, Value};
 
 use crate::bridge::Bridge;
 use crate::builder::BridgeBuilder;
+use crate::configured_rules::{set_common, set_rules};
 use crate::engine::output::Output;
 use crate::env::Install;
 use crate::error::{Error, ErrorKind, Result};
@@ -58,13 +59,14 @@ impl BridgeBuilder {
             }
         }
         self.default = set_groups(self.default, config, None);
+        self = set_common(self, config)?;
         self.environments = config.options().progress(self.environments.progress);
         for name in config.pools() {
             let mut pool = Pool::new();
             for (key, value, origin) in config.said(Some(name)) {
                 pool = set_pool(pool, key.name, value, origin)?;
             }
-            self = self.pool(name, set_groups(pool, config, Some(name)));
+            self = self.pool(name, set_rules(set_groups(pool, config, Some(name)), config, name)?);
         }
         Ok(self)
     }
@@ -84,6 +86,13 @@ fn set_groups(pool: Pool, config: &Config, name: Option<&str>) -> Pool {
     }
 }
 
+/// Tables whose settings make one value.
+const GROUPS: [&str; 4] = ["index", "helpers", "guard", "confine"];
+
+fn is_in(name: &str, group: &str) -> bool {
+    name.strip_prefix(group).is_some_and(|rest| rest.starts_with('.'))
+}
+
 fn set_pool(pool: Pool, name: &str, value: &Value, origin: &Origin) -> Result<Pool> {
     use Value::{Bool, Count, List, Map, Text, Time};
     Ok(match (name, value) {
@@ -91,7 +100,8 @@ fn set_pool(pool: Pool, name: &str, value: &Value, origin: &Origin) -> Result<Po
         ("packages", List(packages)) => pool.packages(packages),
         ("install", Text(word)) if word == "never" => pool.install(Install::Never),
         ("install", _) => pool.install(Install::Auto),
-        (name, _) if name.starts_with("index.") => pool,
+        // They count as a whole.
+        (name, _) if GROUPS.iter().any(|group| is_in(name, group)) => pool,
         ("workers" | "min-workers", _) => pool,
         ("module-path", List(folders)) => folders.iter().fold(pool, Pool::module_path),
         ("current-dir", Text(folder)) => pool.current_dir(folder),
@@ -143,8 +153,7 @@ fn set_bridge(
             "discard" => Output::Discard,
             _ => Output::Forward,
         }),
-        // They count as a whole.
-        (name, _) if name.starts_with("environment.") => builder,
+        (name, _) if is_in(name, "environment") => builder,
         _ => return Err(not_set(name, value, origin)),
     })
 }
@@ -187,12 +196,14 @@ mod tests {
                 Kind::Choice(words) => &format!("'{}'", words[0]),
                 Kind::Map | Kind::Times => "{ a = '1' }",
                 Kind::List | Kind::Paths => "['a']",
+                Kind::Ports => "[1]",
                 Kind::Bytes | Kind::Count | Kind::Time => "1",
                 _ => "'a'",
             };
             let config = Config::from_text("a.toml", &format!("{} = {value}", key.name)).unwrap();
             let done = Bridge::builder().config(&config);
-            assert!(done.is_ok(), "{}: {:?}", key.name, done.err());
+            let needs_feature = key.name.starts_with("confine.") && !cfg!(feature = "confine");
+            assert_eq!(done.is_err(), needs_feature, "{}: {:?}", key.name, done.err());
         }
     }
 

@@ -53,6 +53,8 @@ mod call;
 mod callback;
 #[cfg(feature = "env")]
 mod configured;
+#[cfg(feature = "env")]
+mod configured_rules;
 #[cfg(feature = "confine")]
 mod confine;
 mod contexts;

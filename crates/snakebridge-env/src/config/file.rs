@@ -120,7 +120,7 @@ impl Reader<'_> {
             return self.error(place, message);
         }
         let message = format!("there is no setting `{name}`");
-        let tables = ["pool", "index", "environment"];
+        let tables = ["pool", "index", "helpers", "guard", "confine", "environment"];
         let names = allowed(pool).map(|key| key.name).chain(tables);
         let hint = similar(name, names).map(|known| format!("did you mean `{known}`?"));
         self.error(place, message).with_hint(hint)

@@ -1,6 +1,6 @@
 //! All settings there are: what the files may say, what the guide's reference is made of.
 
-use Kind::{Bool, Bytes, Choice, Count, List, Map, Path, Paths, Python, Text, Time, Times};
+use Kind::{Bool, Bytes, Choice, Count, List, Map, Path, Paths, Ports, Python, Text, Time, Times};
 use Scope::{Bridge, Pool};
 
 /// A setting.
@@ -39,6 +39,8 @@ pub enum Kind {
     Path,
     /// Several of them, or addresses.
     Paths,
+    /// Numbers of TCP ports.
+    Ports,
     /// A path, a command, a version or a range of versions.
     Python,
     /// A text.
@@ -85,6 +87,7 @@ impl Kind {
             Map => "a table of texts".to_owned(),
             Path => "a path".to_owned(),
             Paths => "a list of paths".to_owned(),
+            Ports => "a list of TCP ports".to_owned(),
             Python => "a path, a command, a version or a range of versions".to_owned(),
             Text => "a text".to_owned(),
             Time => {
@@ -187,6 +190,37 @@ pub const KEYS: &[Key] = &[
     of_pool("recycle-after", Time, "\"never\"", "Replaces a worker at this age."),
     of_pool("recycle-above", Bytes, "never", "Replaces a worker that uses more memory."),
     of_pool("drain-limit", Time, "\"never\"", "How long refs may hold up the replacement."),
+    of_pool(
+        "helpers.path",
+        Paths,
+        "`python/helpers`",
+        "Folders and files with functions of the project's own.",
+    ),
+    of_pool("helpers.allow", List, "all", "The helpers that may be called, by file or name."),
+    of_pool("helpers.reload", Bool, "in debug builds", "Loads files anew when they have changed."),
+    of_pool("helpers.enabled", Bool, "true", "Whether there are helpers."),
+    of_pool("guard.allow", List, "all", "The modules and names that may be called."),
+    of_pool("guard.deny", List, "[]", "Modules and names that may not be called."),
+    of_pool(
+        "confine.enabled",
+        Bool,
+        "`true` where another setting of `confine` is said",
+        "Whether the kernel confines the workers: nothing but Python itself can be read, and nothing \
+         written or connected to, but for what the following settings grant. Needs the feature \
+         `confine`.",
+    ),
+    of_pool("confine.read", Paths, "[]", "Files and folders that can be read."),
+    of_pool("confine.write", Paths, "[]", "Files and folders that can be read and written."),
+    of_pool("confine.connect", Ports, "[]", "TCP ports that can be connected to."),
+    of_pool("confine.listen", Ports, "[]", "TCP ports that can be listened on."),
+    of_pool("confine.udp", Bool, "false", "Allows UDP."),
+    of_pool("confine.unix-sockets", Bool, "false", "Allows Unix sockets."),
+    of_pool("confine.network", Bool, "false", "Leaves the network and all sockets alone."),
+    of_pool("confine.open-files", Count, "no limit", "How many files each process may have open."),
+    of_pool("confine.processes", Count, "no limit", "How many processes and threads there may be."),
+    of_pool("confine.file-size", Bytes, "no limit", "How large a file may be that is written."),
+    of_pool("confine.cpu-time", Time, "\"never\"", "Time of the processor for each process."),
+    of_pool("confine.best-effort", Bool, "false", "Leaves out what the kernel cannot do."),
     of_bridge("timeout", Time, "\"2m\"", "How long a call may take."),
     of_bridge("profile", Times, "{}", "Time limits with names, for calls and libraries."),
     of_bridge("library-profile", Map, "{}", "Which time limit the calls into a library have."),

@@ -38,6 +38,7 @@ fn row(key: &Key, out: &mut String) {
         Kind::Map => "table".to_owned(),
         Kind::Path => "path".to_owned(),
         Kind::Paths => "paths".to_owned(),
+        Kind::Ports => "ports".to_owned(),
         Kind::Python => "python".to_owned(),
         Kind::Text => "text".to_owned(),
         Kind::Time => "time".to_owned(),
@@ -92,7 +93,8 @@ A setting that there is not, or a value that does not fit, is an error that name
 "#;
 
 const POOLS: &str = r#"At the top of the file for the default pool, or in `[pool.NAME]` for another one. A pool has what its own
-table says, and else the defaults: nothing of the default pool.
+table says, and else the defaults: nothing of the default pool. But `helpers`, `guard` and `confine` at the top are
+for all pools that have no such table of their own.
 "#;
 
 const BRIDGE: &str = "At the top of the file.\n";

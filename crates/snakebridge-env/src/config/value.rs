@@ -18,6 +18,8 @@ pub enum Value {
     List(Vec<String>),
     /// Of [`Kind::Map`].
     Map(Vec<(String, String)>),
+    /// Of [`Kind::Ports`].
+    Ports(Vec<u16>),
     /// Of [`Kind::Choice`], [`Kind::Path`], [`Kind::Python`] and [`Kind::Text`].
     Text(String),
     /// Of [`Kind::Time`]. The longest there is means never.
@@ -67,6 +69,13 @@ impl Value {
                     _ => items.map(str::to_owned).collect(),
                 }))
             }
+            (Kind::Ports, Raw::List(items)) => {
+                let ports = items.iter().map(|item| match item {
+                    Raw::Number(text) | Raw::Text(text) => text.parse().ok(),
+                    _ => None,
+                });
+                ports.collect::<Option<_>>().map(Self::Ports).ok_or_else(wrong)
+            }
             (Kind::Map, Raw::Table(entries)) => {
                 let entries = entries.iter().map(|(name, raw)| {
                     raw.text().map(|text| ((*name).to_owned(), text.to_owned()))
@@ -94,10 +103,12 @@ impl Value {
                 "0" | "false" | "no" => Raw::Bool(false),
                 _ => Raw::Text(text),
             },
-            Kind::List | Kind::Paths if text.starts_with('[') => {
+            Kind::List | Kind::Paths | Kind::Ports if text.starts_with('[') => {
                 return Self::read_toml_list(kind, text, folder);
             }
-            Kind::List | Kind::Paths => Raw::List(text.split_whitespace().map(Raw::Text).collect()),
+            Kind::List | Kind::Paths | Kind::Ports => {
+                Raw::List(text.split_whitespace().map(Raw::Text).collect())
+            }
             Kind::Count => Raw::Number(text),
             _ => Raw::Text(text),
         };
@@ -219,6 +230,10 @@ impl fmt::Display for Value {
                 let items: Vec<String> = items.iter().map(|item| text(item)).collect();
                 write!(f, "[{}]", items.join(", "))
             }
+            Self::Ports(ports) => {
+                let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+                write!(f, "[{}]", ports.join(", "))
+            }
             Self::Map(entries) => {
                 let entries: Vec<String> = entries
                     .iter()
@@ -278,6 +293,9 @@ mod tests {
             read(Kind::Paths, "lib https://example.org/simple"),
             Ok(list(&["/folder/lib", "https://example.org/simple"]))
         );
+        assert_eq!(read(Kind::Ports, "80 443"), Ok(Value::Ports(vec![80, 443])));
+        assert_eq!(read(Kind::Ports, "[80]"), Ok(Value::Ports(vec![80])));
+        assert!(read(Kind::Ports, "70000").unwrap_err().contains("a list of TCP ports"));
         assert_eq!(read(Kind::Bool, "1"), Ok(Value::Bool(true)));
         assert_eq!(
             read(Kind::Python, "env/bin/python"),
