@@ -4,7 +4,8 @@ use std::io::{self, Write as _};
 
 use snakebridge::{Error, ErrorKind};
 
-use crate::exit_code;
+use crate::color::{ERROR, HINT};
+use crate::{exit_code, python};
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -15,6 +16,10 @@ pub(crate) enum Failure {
     Call(Error),
     /// The result could not be written.
     Output(io::Error),
+    /// Something else, and what to do about it.
+    Other { message: String, hint: Option<String> },
+    /// All has been said already.
+    Exit(u8),
 }
 
 impl From<Error> for Failure {
@@ -23,30 +28,58 @@ impl From<Error> for Failure {
     }
 }
 
+impl Failure {
+    pub(crate) fn other(message: impl Into<String>) -> Self {
+        Self::Other { message: message.into(), hint: None }
+    }
+
+    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
+        match self {
+            Self::Other { message, .. } => Self::Other { message, hint: Some(hint.into()) },
+            other => other,
+        }
+    }
+}
+
 /// Prints the error, Python's traceback and a hint, and gives the exit code.
 pub(crate) fn report(failure: &Failure) -> u8 {
     let (message, code) = match failure {
         Failure::Usage(message) => (message.clone(), exit_code::USAGE),
-        Failure::Call(error) => (error.to_string(), code_of(error.kind())),
+        Failure::Call(error) => (of_command(error), code_of(error.kind())),
         Failure::Output(error) => (format!("cannot write the result: {error}"), exit_code::OTHER),
+        Failure::Other { message, .. } => (message.clone(), exit_code::OTHER),
+        Failure::Exit(code) => return *code,
     };
     // The text of an exception may have many lines; the traceback below has them all.
-    let mut text = format!("error: {}\n", message.lines().next().unwrap_or_default());
-    if let Failure::Call(error) = failure {
-        // The cause of a lost worker is what it printed last, which was passed on already.
-        if let Some(traceback) = error.python().map(|python| python.traceback()) {
-            // A single line says what the first one said.
-            if traceback.trim_end().contains('\n') {
-                text.push_str(&traceback);
-            }
+    let first = message.lines().next().unwrap_or_default();
+    let mut text = format!("{ERROR}error:{ERROR:#} {first}\n");
+    let hint = match failure {
+        Failure::Call(error) => {
+            text.push_str(&traceback(error));
+            hint(error)
         }
-        if let Some(hint) = hint(error) {
-            text.push_str(&format!("\nhint: {hint}\n"));
-        }
+        Failure::Other { hint, .. } => hint.clone(),
+        _ => None,
+    };
+    if let Some(hint) = hint {
+        text.push_str(&format!("\n{HINT}hint:{HINT:#} {hint}\n"));
     }
     // Nobody is left to tell where standard error is closed.
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    let _ = anstream::stderr().lock().write_all(text.as_bytes());
     code
+}
+
+/// The message, without names of our own code.
+fn of_command(error: &Error) -> String {
+    let message = error.to_string();
+    match error.target().filter(|target| target.starts_with("snakebridge_cli.")) {
+        Some(target) => {
+            let rest = message.strip_prefix(target).unwrap_or(&message);
+            let rest = rest.strip_prefix(": ").or_else(|| rest.strip_prefix(" raised "));
+            rest.unwrap_or(&message).to_owned()
+        }
+        None => message,
+    }
 }
 
 fn code_of(kind: ErrorKind) -> u8 {
@@ -57,6 +90,21 @@ fn code_of(kind: ErrorKind) -> u8 {
         ErrorKind::WorkerLost | ErrorKind::RefLost => exit_code::WORKER_LOST,
         ErrorKind::Timeout => exit_code::TIMEOUT,
         _ => exit_code::OTHER,
+    }
+}
+
+/// Python's traceback, if it says more than the message: without the frames of our own code.
+fn traceback(error: &Error) -> String {
+    // The cause of a lost worker is what it printed last, which was passed on already.
+    let whole = error.python().map(|python| python.traceback()).unwrap_or_default();
+    let own = format!("  File \"{}\", line ", python::FILE);
+    let lines: Vec<&str> = whole.lines().filter(|line| !line.starts_with(&own)).collect();
+    let frames = lines.iter().filter(|line| line.starts_with("  File ")).count();
+    match (frames, lines.len()) {
+        (_, 0 | 1) => String::new(),
+        // Nothing is left below its heading.
+        (0, 2) if lines[0].starts_with("Traceback") => String::new(),
+        _ => lines.join("\n") + "\n",
     }
 }
 

@@ -32,6 +32,10 @@ struct Callbacks;
 #[doc = include_str!("../../../docs/guide/output-and-health.md")]
 struct OutputAndHealth;
 
+/// The command `snakebridge`.
+#[doc = include_str!("../../../docs/guide/command-line.md")]
+struct CommandLine;
+
 /// Numbers, many at once.
 #[doc = include_str!("../../../docs/guide/arrays.md")]
 struct Arrays;

@@ -9,18 +9,23 @@ use crate::{Problems, Result};
 /// The tools, each of one version, so that the same source passes everywhere.
 const TOOLS: &[&str] = &["ruff==0.17.6", "mypy==2.4.1"];
 
-/// Runs ruff and mypy on the worker and its tests.
+/// Runs ruff and mypy on all Python of ours, and its tests.
 pub(crate) fn lint(workspace: &Workspace) -> Result {
     let bin = tools(&workspace.root.join(".tools/python"))?;
+    for folder in [workspace.python_folder(), workspace.root.join("crates/snakebridge-cli/python")]
+    {
+        lint_folder(&bin, &folder)?;
+    }
+    Ok(())
+}
+
+fn lint_folder(bin: &Path, folder: &Path) -> Result {
     for (tool, args) in [("ruff", &["check"][..]), ("ruff", &["format", "--check"]), ("mypy", &[])]
     {
         println!("{tool} {}", args.join(" "));
-        let status = Command::new(bin.join(tool))
-            .args(args)
-            .current_dir(workspace.python_folder())
-            .status()?;
+        let status = Command::new(bin.join(tool)).args(args).current_dir(folder).status()?;
         if !status.success() {
-            return Err(format!("{tool} is not content").into());
+            return Err(format!("{tool} is not content with {}", folder.display()).into());
         }
     }
     Ok(())

@@ -1,7 +1,13 @@
 //! The commands, and what they have in common.
 
 mod call;
+mod completions;
+mod eval;
 mod get;
+mod inspect;
+mod new;
+mod repl;
+mod run;
 mod version;
 
 use std::io::{self, Write as _};
@@ -10,14 +16,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use snakebridge::{Bridge, Call, CallOptions, Output, OutputEvent, Value};
+use snakebridge::{Bridge, BridgeBuilder, Call, CallOptions, Output, OutputEvent, Value};
 
+use crate::color::{self, Color};
 use crate::report::Failure;
 use crate::show;
 
-/// Call Python functions from the command line.
+/// Python from the command line: call it, look into it, and see whether all is well.
 #[derive(Debug, Parser)]
-#[command(name = "snakebridge", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(
+    name = "snakebridge",
+    version,
+    max_term_width = 100,
+    after_help = EXIT_CODES,
+    styles = color::HELP,
+    subcommand_required = true
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -27,17 +41,24 @@ pub(crate) struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 success, 1 Python raised an exception, 2 wrong usage, 3 no usable Python,
-4 the worker process was lost, 5 timeout, 6 anything else.";
+4 the worker process was lost, 5 timeout, 6 anything else. `run` ends with the code of the program.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Call(call::Call),
     Get(get::Get),
+    Eval(eval::Eval),
+    Run(run::Run),
+    Inspect(inspect::Inspect),
+    Repl(repl::Repl),
+    New(new::New),
+    Completions(completions::Completions),
     Version(version::Version),
 }
 
 /// Options of all commands.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Options {
     /// The Python to use: a path, a command (`python3.12`) or a version (`3.12`).
     ///
@@ -58,20 +79,42 @@ pub(crate) struct Options {
     /// How long the call may take, in seconds. Default: 120.
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
+    /// When output has colors.
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true
+    )]
+    #[arg(help = "When output has colors: auto, always, never")]
+    color: Color,
 }
 
 impl Cli {
     pub(crate) fn run(&self) -> Result<(), Failure> {
+        self.options.color.apply();
         match &self.command {
             Command::Call(command) => command.run(&self.options),
+            Command::Completions(command) => command.run(),
+            Command::Eval(command) => command.run(&self.options),
             Command::Get(command) => command.run(&self.options),
+            Command::Inspect(command) => command.run(&self.options),
+            Command::New(command) => command.run(&self.options),
+            Command::Repl(command) => command.run(&self.options),
+            Command::Run(command) => command.run(&self.options),
             Command::Version(command) => command.run(&self.options),
         }
     }
 }
 
 impl Options {
+    /// A bridge with what the command line says.
     fn bridge(&self) -> Result<Bridge, Failure> {
+        Ok(self.builder().build()?)
+    }
+
+    fn builder(&self) -> BridgeBuilder {
         let mut builder = Bridge::builder();
         if let Some(python) = &self.python {
             builder = builder.python(python);
@@ -86,7 +129,7 @@ impl Options {
         if let Some(limit) = self.timeout {
             builder = builder.defaults(CallOptions::new().timeout(limit));
         }
-        Ok(builder.build()?)
+        builder
     }
 
     /// Makes the call that `prepare` puts together, and prints its result.
@@ -116,12 +159,30 @@ fn to_stderr(event: OutputEvent<'_>) {
     };
 }
 
+/// Prints data, as it is.
 fn print_line(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+    written(writeln!(out, "{text}").and_then(|()| out.flush()))
+}
+
+/// Prints text for people; its colors are left out where they are not wanted.
+fn print_styled(text: &str) -> Result<(), Failure> {
+    let mut out = anstream::stdout().lock();
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// A reader that goes away early is no error.
+fn written(outcome: io::Result<()>) -> Result<(), Failure> {
+    match outcome {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
         _ => Ok(()),
     }
+}
+
+/// Says something that is no data.
+fn say(text: &str) {
+    // Nobody is left to tell where standard error is closed.
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
