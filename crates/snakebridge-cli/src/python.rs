@@ -8,12 +8,14 @@ use snakebridge::{Bridge, Result};
 const FILES: &[(&str, &str)] = &[
     ("snakebridge_cli", include_str!("../python/snakebridge_cli/__init__.py")),
     ("snakebridge_cli.console", include_str!("../python/snakebridge_cli/console.py")),
+    ("snakebridge_cli.diagnosis", include_str!("../python/snakebridge_cli/diagnosis.py")),
     ("snakebridge_cli.inspection", include_str!("../python/snakebridge_cli/inspection.py")),
 ];
 
 /// The file name of all code of ours, by which its frames are known.
 pub(crate) const FILE: &str = "<snakebridge>";
 pub(crate) const CONSOLE: &str = "snakebridge_cli.console";
+pub(crate) const DIAGNOSIS: &str = "snakebridge_cli.diagnosis";
 pub(crate) const INSPECTION: &str = "snakebridge_cli.inspection";
 
 const LOADER: &str = "

@@ -16,8 +16,8 @@ pub(crate) enum Failure {
     Call(Error),
     /// The result could not be written.
     Output(io::Error),
-    /// Something else, and what to do about it.
-    Other { message: String, hint: Option<String> },
+    /// Something else.
+    Other(String),
     /// All has been said already.
     Exit(u8),
 }
@@ -30,14 +30,7 @@ impl From<Error> for Failure {
 
 impl Failure {
     pub(crate) fn other(message: impl Into<String>) -> Self {
-        Self::Other { message: message.into(), hint: None }
-    }
-
-    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
-        match self {
-            Self::Other { message, .. } => Self::Other { message, hint: Some(hint.into()) },
-            other => other,
-        }
+        Self::Other(message.into())
     }
 }
 
@@ -47,22 +40,17 @@ pub(crate) fn report(failure: &Failure) -> u8 {
         Failure::Usage(message) => (message.clone(), exit_code::USAGE),
         Failure::Call(error) => (of_command(error), code_of(error.kind())),
         Failure::Output(error) => (format!("cannot write the result: {error}"), exit_code::OTHER),
-        Failure::Other { message, .. } => (message.clone(), exit_code::OTHER),
+        Failure::Other(message) => (message.clone(), exit_code::OTHER),
         Failure::Exit(code) => return *code,
     };
     // The text of an exception may have many lines; the traceback below has them all.
     let first = message.lines().next().unwrap_or_default();
     let mut text = format!("{ERROR}error:{ERROR:#} {first}\n");
-    let hint = match failure {
-        Failure::Call(error) => {
-            text.push_str(&traceback(error));
-            hint(error)
+    if let Failure::Call(error) = failure {
+        text.push_str(&traceback(error));
+        if let Some(hint) = hint(error) {
+            text.push_str(&format!("\n{HINT}hint:{HINT:#} {hint}\n"));
         }
-        Failure::Other { hint, .. } => hint.clone(),
-        _ => None,
-    };
-    if let Some(hint) = hint {
-        text.push_str(&format!("\n{HINT}hint:{HINT:#} {hint}\n"));
     }
     // Nobody is left to tell where standard error is closed.
     let _ = anstream::stderr().lock().write_all(text.as_bytes());

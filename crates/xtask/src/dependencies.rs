@@ -20,7 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "snakebridge-env",
         ],
     ),
-    ("snakebridge-cli", &["snakebridge"]),
+    ("snakebridge-cli", &["snakebridge", "snakebridge-worker"]),
     (
         "snakebridge-testkit",
         &["snakebridge", "snakebridge-wire", "snakebridge-pool", "snakebridge-worker"],

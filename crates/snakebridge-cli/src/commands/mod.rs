@@ -2,6 +2,7 @@
 
 mod call;
 mod completions;
+mod doctor;
 mod eval;
 mod get;
 mod inspect;
@@ -52,6 +53,7 @@ enum Command {
     Inspect(inspect::Inspect),
     Repl(repl::Repl),
     New(new::New),
+    Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Version(version::Version),
 }
@@ -97,6 +99,7 @@ impl Cli {
         match &self.command {
             Command::Call(command) => command.run(&self.options),
             Command::Completions(command) => command.run(),
+            Command::Doctor(command) => command.run(&self.options),
             Command::Eval(command) => command.run(&self.options),
             Command::Get(command) => command.run(&self.options),
             Command::Inspect(command) => command.run(&self.options),
