@@ -24,7 +24,7 @@ use crate::helpers::HelperIndex;
 use crate::options::CallOptions;
 use crate::pipeline::{Batch, Pipeline};
 use crate::session::SessionBuilder;
-use crate::status::{PoolStatus, RefStatus, SessionStatus, Status};
+use crate::status::{RefStatus, SessionStatus, Status};
 
 /// A handle of worker processes that run Python.
 ///
@@ -474,13 +474,7 @@ impl Bridge {
     /// # Errors
     /// The bridge is gone.
     pub fn status(&self) -> Result<Status> {
-        let shared = &self.home.engine()?.shared;
-        let pools = shared.config.pools.iter().enumerate().map(|(place, pool)| {
-            let seen = shared.placement.status(PoolId(place as u16));
-            let results = pool.results.as_ref().map(|results| results.status());
-            PoolStatus::new(pool.name.to_string(), seen, results)
-        });
-        Ok(Status { pools: pools.collect() })
+        Ok(Status { pools: self.home.engine()?.shared.status() })
     }
 
     /// Forgets the results that the pools keep; see [`Pool::keep_results`](crate::Pool::keep_results).

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::bridge::Bridge;
 #[cfg(feature = "confine")]
 use crate::confine::Confine;
+use crate::engine::monitor;
 use crate::engine::output::Output;
 use crate::engine::sessions::SessionSettings;
 use crate::engine::{Config, Engine};
@@ -58,6 +59,7 @@ pub struct BridgeBuilder {
     confine: Option<Confine>,
     #[cfg(feature = "env")]
     pub(crate) environments: crate::env::Options,
+    monitor: bool,
 }
 
 /// The name of the pool that serves calls which name none.
@@ -78,6 +80,7 @@ impl BridgeBuilder {
             confine: None,
             #[cfg(feature = "env")]
             environments: crate::env::Options::default(),
+            monitor: false,
         }
     }
 
@@ -210,6 +213,22 @@ impl BridgeBuilder {
         self
     }
 
+    /// Shows the bridge to other programs of the same user, on Linux: `snakebridge status` and `snakebridge top` list
+    /// its pools, workers, calls, latency and memory. Nothing is left behind, however the program ends; while
+    /// nobody asks, it costs two looks at the clock for each call. Default: only where the environment variable
+    /// `SNAKEBRIDGE_MONITOR` is `1`.
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")] {
+    /// let py = snakebridge::Bridge::builder().monitor(true).build()?;
+    /// # }
+    /// # Ok::<(), snakebridge::Error>(())
+    /// ```
+    pub fn monitor(mut self, wanted: bool) -> Self {
+        self.monitor = wanted;
+        self
+    }
+
     /// Checks the settings and starts the bridge. Workers start in the background: calls wait for
     /// them, and [`Bridge::ready`] does nothing else.
     ///
@@ -249,7 +268,12 @@ impl BridgeBuilder {
             ))
         })?;
         self.profiles.check()?;
+        if self.monitor && !monitor::IS_THERE {
+            let message = "other programs can look at a bridge on Linux only";
+            return Err(Error::new(ErrorKind::Config, message).with_hint("leave `monitor` out"));
+        }
+        let monitor = self.monitor || monitor::is_wanted_by_environment();
         let Self { output, profiles, sessions, .. } = self;
-        Ok(Config { pools, package, output, profiles, sessions })
+        Ok(Config { pools, package, output, profiles, sessions, monitor })
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod callbacks;
 pub(crate) mod lane;
 pub(crate) mod loss;
 pub(crate) mod memory;
+pub(crate) mod monitor;
 pub(crate) mod output;
 pub(crate) mod placement;
 mod platform;
@@ -45,10 +46,12 @@ use crate::helpers::HelperSettings;
 use crate::options::Affinity;
 use crate::profiles::Profiles;
 use crate::refs::Ref;
+use crate::status::PoolStatus;
 use background::Background;
 use callbacks::Callbacks;
 use lane::Lane;
 use memory::{Introduction, Memory};
+use monitor::Monitor;
 use output::Output;
 use placement::Placement;
 use results::Results;
@@ -90,6 +93,8 @@ pub(crate) struct Config {
     pub(crate) profiles: Profiles,
     /// Settings of sessions that have none of their own.
     pub(crate) sessions: SessionSettings,
+    /// Whether other programs of the user can look at the bridge.
+    pub(crate) monitor: bool,
 }
 
 /// Settings of one pool, checked.
@@ -205,6 +210,16 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// What the pools are doing.
+    pub(crate) fn status(&self) -> Vec<PoolStatus> {
+        let pools = self.config.pools.iter().enumerate().map(|(place, pool)| {
+            let seen = self.placement.status(PoolId(place as u16));
+            let results = pool.results.as_ref().map(|results| results.status());
+            PoolStatus::new(pool.name.to_string(), seen, results)
+        });
+        pools.collect()
+    }
+
     /// Ends a session, on all workers.
     pub(crate) fn close_session(&self, session: &SessionState) {
         if session.close() {
@@ -241,9 +256,14 @@ impl Engine {
     pub(crate) fn start(config: Config) -> Result<Arc<Self>> {
         let (bell, wake) =
             platform::bell().map_err(|error| system_error("cannot make a pipe", error))?;
+        let monitor = config
+            .monitor
+            .then(Monitor::open)
+            .transpose()
+            .map_err(|error| system_error("cannot show the bridge to other programs", error))?;
         let schedules = config.pools.iter().map(|pool| pool.schedule.clone()).collect();
         let shared = Arc::new(Shared {
-            placement: Placement::new(schedules, wake),
+            placement: Placement::new(schedules, wake, config.monitor),
             sessions: Sessions::new(config.sessions.clone()),
             callbacks: Callbacks::default(),
             memory: Memory::default(),
@@ -251,7 +271,7 @@ impl Engine {
             engine: OnceLock::new(),
             config,
         });
-        let (supervisor, output) = supervisor::start(Arc::clone(&shared), bell)
+        let (supervisor, output) = supervisor::start(Arc::clone(&shared), bell, monitor)
             .map_err(|error| system_error("cannot start a thread", error))?;
         let own_threads = [supervisor.thread().id(), output];
         let supervisor = Mutex::new(Some(supervisor));

@@ -23,6 +23,7 @@ use snakebridge_pool::{
 
 use super::lane::Lane;
 use super::loss::{Loss, ref_lost};
+use super::monitor::{Latency, Meter};
 use super::sessions::SessionState;
 use super::{Command, PythonInfo, WorkerId, closed, platform};
 use crate::error::{Error, ErrorKind, Result, Retry};
@@ -90,6 +91,8 @@ struct State {
     /// When the supervisor will look at the timers by itself.
     looks_at: Option<Instant>,
     closed: bool,
+    /// How long calls take, where somebody may ask.
+    meter: Option<Meter>,
 }
 
 /// What belongs to the place of a worker.
@@ -107,8 +110,9 @@ struct Place {
 const REMEMBERED_LOSSES: usize = 16;
 
 impl Placement {
-    pub(crate) fn new(pools: Vec<PoolConfig>, bell: OwnedFd) -> Self {
+    pub(crate) fn new(pools: Vec<PoolConfig>, bell: OwnedFd, metered: bool) -> Self {
         let places = pools.iter().map(|pool| pool.max as usize).sum();
+        let meter = metered.then(|| Meter::new(pools.len(), places));
         let mut state = State {
             pythons: vec![None; pools.len()],
             scheduler: Scheduler::new(pools),
@@ -120,6 +124,7 @@ impl Placement {
             flushing: false,
             looks_at: None,
             closed: false,
+            meter,
         };
         state.act();
         Self { state: Mutex::new(state), lost: Condvar::new(), bell }
@@ -136,6 +141,7 @@ impl Placement {
         }
         let key = lane.key_on(worker);
         state.take_back(worker, lane);
+        state.measure(key, true);
         state.scheduler.give_back(Instant::now(), key, Returned::Clean, made);
         self.done(state);
     }
@@ -147,6 +153,7 @@ impl Placement {
             let key = grant.key();
             state.place(grant.worker).releases.extend(grant.releases);
             state.take_back(grant.worker, grant.lane);
+            state.measure(key, false);
             state.scheduler.give_back(Instant::now(), key, Returned::Unused, 0);
         }
         self.done(state);
@@ -173,6 +180,7 @@ impl Placement {
     /// This lane cannot be used any more, nor its worker.
     pub(crate) fn give_back_damaged(&self, lane: LaneKey) {
         let mut state = self.lock();
+        state.measure(lane, true);
         state.scheduler.give_back(Instant::now(), lane, Returned::Damaged, 0);
         self.done(state);
     }
@@ -203,6 +211,17 @@ impl Placement {
 
     pub(crate) fn status(&self, pool: PoolId) -> PoolStatus {
         self.lock().scheduler.status(pool)
+    }
+
+    /// How long the calls of a pool took, and how long its workers had some.
+    pub(crate) fn measured_times(&self, pool: PoolId, workers: &[u32]) -> (Latency, Vec<Duration>) {
+        match &self.lock().meter {
+            Some(meter) => {
+                let busy = workers.iter().map(|slot| meter.busy(*slot));
+                (meter.latency(usize::from(pool.0)), busy.collect())
+            }
+            None => (Latency::default(), vec![Duration::ZERO; workers.len()]),
+        }
     }
 
     // For the supervisor.
@@ -265,6 +284,9 @@ impl Placement {
         // What is lent on them tells of its end, for which the lock has to be free.
         let stopping = std::mem::take(&mut place.stopping);
         place.releases = Vec::new();
+        if let Some(meter) = &mut state.meter {
+            meter.forget(worker);
+        }
         state.scheduler.worker_ended(worker);
         self.lost.notify_all();
         state.wake_for_loss();
@@ -280,6 +302,7 @@ impl Placement {
         }
         let key = lane.key_on(worker);
         state.take_back(worker, lane);
+        state.measure(key, true);
         state.scheduler.recovered(Instant::now(), key);
         self.done(state);
     }
@@ -398,10 +421,21 @@ impl State {
         match place.lanes.get_mut(lane as usize).and_then(Option::take) {
             Some(lane) => {
                 let releases = std::mem::take(&mut place.releases);
+                if let Some(meter) = &mut self.meter {
+                    meter.begin(key);
+                }
                 Ok(Grant { worker, lane, releases })
             }
             None => Err(Error::new(ErrorKind::Protocol, "a free lane is not there")
                 .with_worker(WorkerId(worker.slot))),
+        }
+    }
+
+    /// Notes how long a call had a lane that comes back.
+    fn measure(&mut self, lane: LaneKey, is_call: bool) {
+        if let Some(meter) = &mut self.meter {
+            let pool = self.scheduler.pool_of_worker(lane.worker);
+            meter.end(lane, usize::from(pool.0), is_call);
         }
     }
 

@@ -4,6 +4,7 @@ mod background;
 mod fork_server;
 mod forks;
 mod memory;
+mod monitor;
 mod origin;
 mod outbox;
 mod process;
@@ -23,6 +24,7 @@ use snakebridge_pool::WorkerKey;
 use snakebridge_wire::{Header, Kind};
 
 use super::loss::Loss;
+use super::monitor::Monitor;
 use super::output::Pump;
 use super::{Command, Shared, WorkerId, platform};
 use fork_server::ForkServer;
@@ -35,6 +37,7 @@ use stops::Stopping;
 pub(crate) fn start(
     shared: Arc<Shared>,
     bell: OwnedFd,
+    monitor: Option<Monitor>,
 ) -> std::io::Result<(JoinHandle<()>, ThreadId)> {
     let pump = Pump::start(Arc::clone(&shared))?;
     let output = pump.thread().ok_or_else(|| std::io::Error::other("no thread for output"))?;
@@ -50,6 +53,7 @@ pub(crate) fn start(
         ended_starts: Vec::new(),
         flush_at: None,
         measure_at: None,
+        monitor,
     };
     let thread = std::thread::Builder::new()
         .name("snakebridge-supervisor".to_owned())
@@ -72,6 +76,8 @@ struct Supervisor {
     flush_at: Option<Instant>,
     /// When memory is looked at next, where a pool asks for that.
     measure_at: Option<Instant>,
+    /// By which other programs ask what the bridge is doing, where that is switched on.
+    monitor: Option<Monitor>,
 }
 
 /// How long workers may take to end by themselves when the bridge is shut down.
@@ -115,6 +121,7 @@ impl Supervisor {
             self.check_stopping();
             self.flush();
             self.measure();
+            self.answer_monitors();
             self.shared.placement.handle_timeout();
         }
     }
@@ -133,6 +140,7 @@ impl Supervisor {
             .into_iter()
             .chain(ends)
             .chain(lanes)
+            .chain(self.monitor.as_ref().map(|monitor| monitor.as_fd()))
             .map(|end| PollFd::from_borrowed_fd(end, PollFlags::IN))
             .chain(controls)
             .collect();
