@@ -188,3 +188,20 @@ fn colors_where_they_are_wanted() {
     let (_, help, _) = snakebridge(&["--color=never", "--help"]);
     assert!(!help.contains("\u{1b}["));
 }
+
+#[test]
+fn what_calls_cost() {
+    let (code, out, err) = snakebridge(&["bench", "--json"]);
+    assert_eq!((code, &*err), (0, "measuring, for about five seconds ..\n"));
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    for name in [
+        "call_p50_us",
+        "call_p50_us_floor",
+        "call_p99_us",
+        "batched_calls_per_s",
+        "items_per_s",
+        "start_ms",
+    ] {
+        assert!(json[name].as_f64().unwrap() > 0.0, "{name}: {json}");
+    }
+}

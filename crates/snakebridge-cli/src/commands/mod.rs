@@ -1,5 +1,6 @@
 //! The commands, and what they have in common.
 
+mod bench;
 mod call;
 mod completions;
 mod doctor;
@@ -9,6 +10,7 @@ mod inspect;
 mod new;
 mod repl;
 mod run;
+mod status;
 mod version;
 
 use std::io::{self, Write as _};
@@ -54,6 +56,9 @@ enum Command {
     Repl(repl::Repl),
     New(new::New),
     Doctor(doctor::Doctor),
+    Status(status::Status),
+    Top(status::Top),
+    Bench(bench::Bench),
     Completions(completions::Completions),
     Version(version::Version),
 }
@@ -97,6 +102,7 @@ impl Cli {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         self.options.color.apply();
         match &self.command {
+            Command::Bench(command) => command.run(&self.options),
             Command::Call(command) => command.run(&self.options),
             Command::Completions(command) => command.run(),
             Command::Doctor(command) => command.run(&self.options),
@@ -106,6 +112,8 @@ impl Cli {
             Command::New(command) => command.run(&self.options),
             Command::Repl(command) => command.run(&self.options),
             Command::Run(command) => command.run(&self.options),
+            Command::Status(command) => command.run(&self.options),
+            Command::Top(command) => command.run(&self.options),
             Command::Version(command) => command.run(&self.options),
         }
     }
@@ -176,9 +184,15 @@ fn print_styled(text: &str) -> Result<(), Failure> {
 
 /// A reader that goes away early is no error.
 fn written(outcome: io::Result<()>) -> Result<(), Failure> {
+    is_read(outcome).map(drop)
+}
+
+/// Whether there is still a reader.
+fn is_read(outcome: io::Result<()>) -> Result<bool, Failure> {
     match outcome {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::Output(error)),
     }
 }
 

@@ -38,7 +38,10 @@ impl Terminal {
         let mut command = Command::new("setsid");
         command.arg("--ctty").arg(program.get_program()).args(program.get_args());
         for (name, value) in program.get_envs() {
-            command.env(name, value.unwrap());
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
         }
         command.env("TERM", "xterm").stdin(end()).stdout(end()).stderr(end());
         let program = command.spawn().unwrap();
