@@ -270,8 +270,13 @@ impl Config {
 }
 
 /// Variables that are no settings.
-const OTHER_VARIABLES: [&str; 3] =
-    [FILE_VARIABLE, snakebridge_worker::cache::CACHE_DIR, crate::installer::UV_VARIABLE];
+const OTHER_VARIABLES: [&str; 4] = [
+    FILE_VARIABLE,
+    snakebridge_worker::cache::CACHE_DIR,
+    crate::installer::UV_VARIABLE,
+    // Of the bridge itself: whether other programs can look at it.
+    "SNAKEBRIDGE_MONITOR",
+];
 
 impl Entry {
     fn set(key: &'static Key, value: Value, pool: Option<&str>, origin: Origin) -> Self {

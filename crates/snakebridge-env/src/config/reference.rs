@@ -116,4 +116,5 @@ const END: &str = r#"
 | `SNAKEBRIDGE_CONFIG` | the file to read in the place of `snakebridge.toml` |
 | `SNAKEBRIDGE_CACHE_DIR` | the folder for environments and for the Python side of SnakeBridge |
 | `SNAKEBRIDGE_UV` | the file of uv |
+| `SNAKEBRIDGE_MONITOR` | `1` shows bridges to `snakebridge status` and `top` |
 "#;
