@@ -114,7 +114,7 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
         ],
     ),
     ("axum", "a web service, in an example", &["snakebridge"]),
-    ("indicatif", "a progress bar, in an example", &["snakebridge"]),
+    ("indicatif", "progress on a terminal; in an example too", &["snakebridge", "snakebridge-cli"]),
     ("base64", "bytes in conformance cases", &["snakebridge-testkit"]),
     ("regex", "patterns in conformance cases", &["snakebridge-testkit"]),
     (

@@ -65,7 +65,7 @@ impl Bench {
 }
 
 fn measure(options: &Options) -> std::result::Result<Vec<Measured>, Failure> {
-    let py = options.builder().output(Output::Discard).build()?;
+    let py = options.builder()?.output(Output::Discard).build()?;
     let python = py.ready()?.executable;
     let mut echo = Echo::start()
         .map_err(|error| Failure::other(format!("cannot start `cat` for the floor: {error}")))?;
@@ -168,7 +168,7 @@ fn starts(options: &Options, python: &std::path::Path) -> std::result::Result<Me
         ran.map_err(|error| Failure::other(format!("cannot run `{}`: {error}", python.display())))?;
         bare.push(begin.elapsed());
         let begin = Instant::now();
-        let py = options.builder().output(Output::Discard).build()?;
+        let py = options.builder()?.output(Output::Discard).build()?;
         py.exec("math", "sqrt", (16,)).wait()?;
         workers.push(begin.elapsed());
         py.shutdown();

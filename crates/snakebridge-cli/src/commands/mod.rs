@@ -3,6 +3,7 @@
 mod bench;
 mod call;
 mod completions;
+mod config;
 mod doctor;
 mod eval;
 mod get;
@@ -10,6 +11,7 @@ mod inspect;
 mod new;
 mod repl;
 mod run;
+mod setup;
 mod status;
 mod version;
 
@@ -20,6 +22,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use snakebridge::{Bridge, BridgeBuilder, Call, CallOptions, Output, OutputEvent, Value};
+
+use snakebridge::env::config::Config as Settings;
 
 use crate::color::{self, Color};
 use crate::report::Failure;
@@ -55,6 +59,8 @@ enum Command {
     Inspect(inspect::Inspect),
     Repl(repl::Repl),
     New(new::New),
+    Setup(setup::Setup),
+    Config(config::Config),
     Doctor(doctor::Doctor),
     Status(status::Status),
     Top(status::Top),
@@ -64,14 +70,18 @@ enum Command {
 }
 
 /// Options of all commands.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Options {
     /// The Python to use: a path, a command (`python3.12`) or a version (`3.12`).
     ///
-    /// Default: the first one that is found and works; `snakebridge version` shows it.
+    /// Default: what `snakebridge.toml` says, else the first one that is found and works; `snakebridge version`
+    /// shows it.
     #[arg(long, global = true, value_name = "SPEC")]
     python: Option<String>,
+    /// Use the settings of this pool of `snakebridge.toml`. Default: those at its top
+    #[arg(long, global = true, value_name = "NAME")]
+    pool: Option<String>,
     /// Add a folder in which Python looks for modules first; can be given several times.
     #[arg(long, global = true, value_name = "DIR")]
     path: Vec<PathBuf>,
@@ -105,6 +115,7 @@ impl Cli {
             Command::Bench(command) => command.run(&self.options),
             Command::Call(command) => command.run(&self.options),
             Command::Completions(command) => command.run(),
+            Command::Config(command) => command.run(&self.options),
             Command::Doctor(command) => command.run(&self.options),
             Command::Eval(command) => command.run(&self.options),
             Command::Get(command) => command.run(&self.options),
@@ -112,6 +123,7 @@ impl Cli {
             Command::New(command) => command.run(&self.options),
             Command::Repl(command) => command.run(&self.options),
             Command::Run(command) => command.run(&self.options),
+            Command::Setup(command) => command.run(&self.options),
             Command::Status(command) => command.run(&self.options),
             Command::Top(command) => command.run(&self.options),
             Command::Version(command) => command.run(&self.options),
@@ -120,13 +132,34 @@ impl Cli {
 }
 
 impl Options {
-    /// A bridge with what the command line says.
+    /// A bridge with what files, variables and the command line say.
     fn bridge(&self) -> Result<Bridge, Failure> {
-        Ok(self.builder().build()?)
+        Ok(self.builder()?.build()?)
     }
 
-    fn builder(&self) -> BridgeBuilder {
-        let mut builder = Bridge::builder();
+    fn builder(&self) -> Result<BridgeBuilder, Failure> {
+        let settings = self.settings()?;
+        let making = setup::Bar::new(false).attach(settings.options());
+        // What commands put into a worker is in one only.
+        let builder = Bridge::builder().config(&settings)?.environments(making).workers(1);
+        Ok(self.apply(builder))
+    }
+
+    /// What files and variables say of the pool that is wanted, and of no other one.
+    fn settings(&self) -> Result<Settings, Failure> {
+        let settings = Settings::load().map_err(snakebridge::Error::from)?;
+        config::complain(&settings);
+        settings.of_pool(self.pool.as_deref()).ok_or_else(|| {
+            let pools: Vec<String> =
+                settings.pools().iter().map(|name| format!("`{name}`")).collect();
+            let wanted = self.pool.as_deref().unwrap_or_default();
+            let known = if pools.is_empty() { "none is".to_owned() } else { pools.join(", ") };
+            Failure::Usage(format!("no pool `{wanted}` is declared; known: {known}"))
+        })
+    }
+
+    /// What the command line says, which counts most.
+    fn apply(&self, mut builder: BridgeBuilder) -> BridgeBuilder {
         if let Some(python) = &self.python {
             builder = builder.python(python);
         }

@@ -43,11 +43,15 @@ impl Terminal {
                 None => command.env_remove(name),
             };
         }
+        if let Some(folder) = program.get_current_dir() {
+            command.current_dir(folder);
+        }
         command.env("TERM", "xterm").stdin(end()).stdout(end()).stderr(end());
         let program = command.spawn().unwrap();
         Self { keys: File::from(host), program, screen: String::new(), seen: 0 }
     }
 
+    #[allow(dead_code, reason = "some tests only look")]
     pub(crate) fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }

@@ -208,6 +208,27 @@ impl Config {
         out
     }
 
+    /// The settings of the bridge, and of one pool, as those of its default pool. None: no such pool
+    /// is declared.
+    #[must_use]
+    pub fn of_pool(&self, name: Option<&str>) -> Option<Self> {
+        let of_bridge = |entry: &&Entry| match &entry.set {
+            Some((key, _)) => entry.pool.is_none() && key.scope == Scope::Bridge,
+            None => false,
+        };
+        let mut found: Vec<Entry> =
+            self.entries.iter().filter(|entry| entry.pool.as_deref() == name).cloned().collect();
+        if name.is_some() {
+            if found.is_empty() {
+                return None;
+            }
+            found.iter_mut().for_each(|entry| entry.pool = None);
+            found.retain(|entry| entry.set.is_some());
+            found.extend(self.entries.iter().filter(of_bridge).cloned());
+        }
+        Some(Self { entries: found, ..self.clone() })
+    }
+
     /// The files that settings are from, the stronger one first.
     #[must_use]
     pub fn files(&self) -> &[PathBuf] {

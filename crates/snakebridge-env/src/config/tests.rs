@@ -213,3 +213,20 @@ fn what_environments_are_made_of() {
     assert!(!options(&[("CI", "false")]).locked);
     assert!(!options(&[("CI", "1"), ("SNAKEBRIDGE_ENVIRONMENT_LOCKED", "0")]).locked);
 }
+
+#[test]
+fn one_pool_alone() {
+    let text = "workers = 2\ntimeout = '1m'\n[pool.gpu]\nthreads = 3\n";
+    let config = Config::from_text("/project/snakebridge.toml", text).unwrap();
+    let default = config.of_pool(None).unwrap();
+    assert_eq!(
+        (default.value(None, "workers"), default.pools().len()),
+        (Some(&Value::Count(2)), 0)
+    );
+    let gpu = config.of_pool(Some("gpu")).unwrap();
+    assert_eq!(gpu.value(None, "threads"), Some(&Value::Count(3)));
+    assert_eq!(gpu.value(None, "workers"), None);
+    assert!(gpu.value(None, "timeout").is_some(), "that of the bridge");
+    assert!(gpu.pools().is_empty());
+    assert!(config.of_pool(Some("cpu")).is_none());
+}

@@ -1,5 +1,6 @@
 //! `snakebridge doctor`.
 
+mod configuration;
 mod environments;
 mod finding;
 mod interpreters;
@@ -37,6 +38,8 @@ Examples:
 impl Doctor {
     pub(super) fn run(&self, options: &Options) -> Result<(), Failure> {
         let mut findings = Vec::new();
+        // Where the environment with the declared packages is there, it is what calls use.
+        let options = &configuration::check(options, &mut findings);
         let python = interpreters::check(options, &mut findings);
         environments::check(python.as_ref(), options.python.is_some(), &mut findings);
         if let Some(python) = &python {

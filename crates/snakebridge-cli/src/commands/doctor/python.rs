@@ -76,7 +76,7 @@ struct Examined {
 fn examine(options: &Options, imports: &[String]) -> Result<Examined> {
     let begin = Instant::now();
     // What modules print when they are imported is their own business.
-    let py = options.builder().output(Output::Discard).build()?;
+    let py = options.apply(Bridge::builder()).output(Output::Discard).build()?;
     py.ready()?;
     let start = begin.elapsed();
     let (call, is_right) = make_calls(&py)?;

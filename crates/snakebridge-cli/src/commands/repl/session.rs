@@ -46,7 +46,7 @@ impl Session {
             Some(limit) => CallOptions::new().timeout(limit),
             None => CallOptions::new().no_timeout(),
         };
-        let py = options.builder().output(output).defaults(limit).build()?;
+        let py = options.builder()?.output(output).defaults(limit).build()?;
         let interrupts = Arc::new(Interrupts::default());
         let signals = watch(Arc::clone(&interrupts))
             .map_err(|error| Failure::other(format!("cannot watch for Ctrl-C: {error}")))?;
