@@ -24,6 +24,7 @@ mod cores;
 mod environments;
 mod floors;
 mod forks;
+mod hot;
 mod memory;
 mod pipelines;
 mod records;
@@ -78,6 +79,8 @@ struct Options {
 enum Group {
     /// The floors, a call, a method
     Calls,
+    /// Calls that follow each other closely, with a free core and without
+    Hot,
     /// A call that is awaited
     Awaited,
     /// A call that calls back
@@ -185,6 +188,7 @@ fn measure(options: &Options) -> Result<Report> {
     report.fact("cores", available_parallelism()?.get());
     for (group, run) in [
         (Group::Calls, calls::run as fn(&Setup, &mut Report) -> Result<()>),
+        (Group::Hot, hot::run),
         (Group::Awaited, awaited::run),
         (Group::Callbacks, callbacks::run),
         (Group::Pipelines, pipelines::run),

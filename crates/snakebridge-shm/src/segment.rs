@@ -1,4 +1,4 @@
-//! One piece of shared memory. All unsafe code of this crate is here.
+//! One piece of shared memory.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -69,6 +69,21 @@ impl Segment {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Where its bytes are, for the cells of a mailbox, which both processes write to. No reference to
+    /// the bytes of such a segment may be made.
+    pub(crate) fn start(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    /// Another mapping of the same memory, as another process has it.
+    #[cfg(test)]
+    pub(crate) fn map_again(&self) -> io::Result<Self> {
+        let (place, descriptor) = (Place::take()?, self.descriptor.try_clone()?);
+        let start = map(&descriptor, self.len)?;
+        let (id, token) = (self.id, Arc::default());
+        Ok(Self { id, descriptor, start, len: self.len, token, _place: place })
     }
 
     /// Copies bytes to its start.
@@ -169,15 +184,7 @@ mod tests {
         assert!(segment.bytes().iter().all(|byte| *byte == 0));
         segment.write(b"hello");
         assert_eq!(&segment.bytes()[..6], b"hello\0");
-        let other = map(&segment.descriptor, segment.len()).unwrap();
-        let other = Segment {
-            id: 0,
-            descriptor: segment.descriptor.try_clone().unwrap(),
-            start: other,
-            len: segment.len(),
-            token: Arc::default(),
-            _place: Place::take().unwrap(),
-        };
+        let other = segment.map_again().unwrap();
         assert_eq!(&other.bytes()[..5], b"hello");
     }
 

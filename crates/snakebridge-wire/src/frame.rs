@@ -169,6 +169,12 @@ pub enum Kind {
     /// On the control channel, host to worker: the segment with this id is not used any more.
     SegmentForgotten = 121,
 
+    /// Ahead of a request: the lane shifts into second gear, with the mailbox in the segment with this id (eight bytes),
+    /// in which the worker looks 2^n times (one byte) before it sleeps; into first gear for id 0. Has no reply.
+    Mailbox = 38,
+    /// In both directions: there is something in the box of whoever reads this. Has no body.
+    Ring = 72,
+
     /// As [`Call`](Self::Call), and then the first items of the result.
     CallIter = 129,
     /// As [`Get`](Self::Get), and then the first items of the result.
@@ -232,6 +238,7 @@ impl Kind {
             35 => Self::CallbackValue,
             36 => Self::CallbackError,
             37 => Self::Cancel,
+            38 => Self::Mailbox,
             64 => Self::Value,
             65 => Self::Ref,
             66 => Self::Error,
@@ -240,6 +247,7 @@ impl Kind {
             69 => Self::CallbacksDropped,
             70 => Self::RegionsKept,
             71 => Self::RegionsGone,
+            72 => Self::Ring,
             96 => Self::Init,
             97 => Self::Hello,
             98 => Self::Refused,
@@ -328,14 +336,12 @@ pub struct Header {
 impl Header {
     /// The header as bytes.
     #[must_use]
-    pub fn to_bytes(self) -> [u8; HEADER_LEN] {
-        let mut out = [0; HEADER_LEN];
-        out[0] = PROTOCOL_VERSION;
-        out[1] = self.kind as u8;
-        out[2..4].copy_from_slice(&self.flags.to_le_bytes());
-        out[4..8].copy_from_slice(&self.session.to_le_bytes());
-        out[8..16].copy_from_slice(&self.len.to_le_bytes());
-        out
+    pub const fn to_bytes(self) -> [u8; HEADER_LEN] {
+        let [f0, f1] = self.flags.to_le_bytes();
+        let [s0, s1, s2, s3] = self.session.to_le_bytes();
+        let [l0, l1, l2, l3, l4, l5, l6, l7] = self.len.to_le_bytes();
+        let kind = self.kind as u8;
+        [PROTOCOL_VERSION, kind, f0, f1, s0, s1, s2, s3, l0, l1, l2, l3, l4, l5, l6, l7]
     }
 
     /// Reads a header.

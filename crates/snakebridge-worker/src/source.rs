@@ -29,6 +29,7 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "helpers.py",
     "lane.py",
     "main.py",
+    "mailbox.py",
     "markers.py",
     "news.py",
     "operations.py",

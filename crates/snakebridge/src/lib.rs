@@ -117,7 +117,7 @@ pub use future::CallFuture;
 pub use global::{bridge, call, exec, get, helper};
 pub use guard::Guard;
 pub use helpers::{BrokenHelperFile, HelperIndex, HelperInfo, HelperParameter, Helpers};
-pub use options::{Affinity, CallOptions};
+pub use options::{Affinity, CallOptions, Spin};
 pub use pending::Pending;
 pub use pipeline::{Batch, Pipeline, Promise, Results};
 pub use pool::Pool;

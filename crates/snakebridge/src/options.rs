@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use snakebridge_pool::Affinity as Placed;
 
+use crate::error::{Error, ErrorKind, Result};
+
 /// Which worker a call goes to, where it is not decided by a ref.
 ///
 /// A call with a ref, as the receiver or anywhere in its arguments, always goes to the worker that
@@ -29,6 +31,44 @@ impl From<Affinity> for Placed {
             Affinity::StrictQueue => Self::StrictQueue,
             Affinity::StrictFailFast => Self::StrictFailFast,
         }
+    }
+}
+
+/// Whether both sides of a call look for what comes next, for a short while, before they sleep; see
+/// [`Pool::spin`](crate::Pool::spin).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Spin {
+    /// They sleep at once.
+    Off,
+    /// They look while calls follow each other closely and that pays, for up to 50 microseconds at a time.
+    #[default]
+    Auto,
+    /// They always look for so long, whatever it costs: for programs that have cores to spare. Up to 50 milliseconds.
+    For(Duration),
+}
+
+impl Spin {
+    /// The environment variable that says it for pools that do not.
+    pub(crate) const VARIABLE: &str = "SNAKEBRIDGE_SPIN";
+
+    /// What the environment says: `off`, `auto`, or microseconds.
+    pub(crate) fn of_environment() -> Result<Self> {
+        let Some(value) = std::env::var_os(Self::VARIABLE) else { return Ok(Self::Auto) };
+        match value.to_str() {
+            Some("off") => return Ok(Self::Off),
+            Some("auto") => return Ok(Self::Auto),
+            Some(text) => {
+                if let Ok(micros) = text.parse::<u32>() {
+                    return Ok(Self::For(Duration::from_micros(micros.into())));
+                }
+            }
+            None => {}
+        }
+        let (name, value) = (Self::VARIABLE, value.to_string_lossy());
+        let message =
+            format!("{name}={value}, expected `off`, `auto`, or a number of microseconds");
+        Err(Error::new(ErrorKind::Config, message))
     }
 }
 

@@ -133,11 +133,11 @@ class Control:
         from . import regions
 
         if kind == frames.SEGMENT:
-            segment, size, is_for_results = frames.SEGMENT_PARTS.unpack(body)
+            segment, size, purpose = frames.SEGMENT_PARTS.unpack(body)
             if not size:
                 return regions.refused()
             descriptor = self._descriptors.pop(0)
-            return regions.add(segment, size, descriptor, is_for_results=bool(is_for_results))
+            return regions.add(segment, size, descriptor, purpose)
         (segment,) = frames.NUMBER.unpack(body)
         (regions.freed if kind == frames.SEGMENT_FREED else regions.forgotten)(segment)
         return None

@@ -13,7 +13,7 @@ import _signal
 import _thread
 import sys
 
-from . import frames
+from . import frames, news
 from .codec import PICKLE_PROTOCOL, dumps
 from .errors import clean_text as text
 from .errors import message as message_of
@@ -179,6 +179,7 @@ class Events:
             self._writer_runs = True
             try:
                 _thread.start_new_thread(self._write, ())
+                news.own_threads[0] += 1
             except RuntimeError:
                 self._writer_runs = False  # There is no room for a thread; later perhaps.
 

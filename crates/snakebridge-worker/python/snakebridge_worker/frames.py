@@ -51,6 +51,7 @@ AGAIN = 34
 CALLBACK_VALUE = 35
 CALLBACK_ERROR = 36
 CANCEL = 37
+MAILBOX = 38
 
 # Kinds of replies.
 VALUE = 64
@@ -61,6 +62,8 @@ CALLBACK = 68
 CALLBACKS_DROPPED = 69
 REGIONS_KEPT = 70
 REGIONS_GONE = 71
+# In both directions.
+RING = 72
 
 # The id of the first result of a pipeline, where a later request of it names it like a ref.
 FIRST_RESULT = 1 << 60
@@ -93,8 +96,14 @@ UNFORKABLE = 117
 # What stands ahead of a body: the id of a callback, or which of many answers is meant.
 NUMBER = Struct("<Q")
 
-# A segment: its id, its size, and whether it is for results; size 0 where there is none.
+# A segment: its id, its size, and what it is for; size 0 where there is none.
 SEGMENT_PARTS = Struct("<QQB")
+FOR_ARGUMENTS = 0
+FOR_RESULTS = 1
+FOR_MAILBOX = 2
+
+# The segment of a mailbox, or 0, and how often to look as a power of two.
+MAILBOX_PARTS = Struct("<QB")
 
 # Codes of faults.
 FAULT_REF_NOT_FOUND = 1

@@ -77,6 +77,11 @@ class Lane:
     ) -> None:
         self.reader = reader
         self.writer = writer
+        # How they are read and written: in second gear, with the mailbox beside them.
+        self.read: Callable[[int, int], bytes] = os.read
+        self.write: Callable[[int, bytes], int] = os.write
+        self.announce: Callable[[], None] | None = None
+        self.mailbox: Any = None
         self.sessions = sessions
         self.control = control
         self.encoder = Encoder(sessions)
@@ -122,7 +127,7 @@ class Lane:
         """Carries out requests until the host closes its end, or answers the innermost callback."""
         self.thread = _thread.get_ident()
         news.arrived = self.arrived
-        read, write = os.read, os.write
+        read, write = self.read, self.write
         reader, writer = self.reader, self.writer
         unpack, header_len = frames.HEADER.unpack_from, frames.HEADER_LEN
         operations = self.operations
@@ -162,6 +167,7 @@ class Lane:
                     self.unread = data
                     return kind, flags, session, body
                 self.other(version, kind, flags, session, body)
+                read, write = self.read, self.write
                 continue
             self.last = None
             try:
@@ -336,10 +342,30 @@ class Lane:
             self.send(frames.VALUE, dumps(None, PICKLE_PROTOCOL))
         elif kind == frames.AGAIN:
             self.again(flags)
+        elif kind == frames.MAILBOX:
+            self.shift(*frames.MAILBOX_PARTS.unpack(body))
         elif kind == frames.CANCEL:
             pass  # What it was meant for has ended, or is a callback, which the host answers.
         else:
             self.fault(frames.FAULT_REQUEST, f"unknown kind of request: {kind}")
+
+    def shift(self, segment: int, looks: int) -> None:
+        """Into second gear, with the mailbox in a segment, or into first gear, without one.
+
+        Where the mailbox cannot be mapped, the lane stays in first gear: the host finds it asleep.
+        """
+        if not segment:
+            self.read, self.write, self.announce = os.read, os.write, None
+            return
+        if self.mailbox is None:
+            from . import mailbox, regions
+
+            try:
+                self.mailbox = mailbox.open_mailbox(regions.find(segment))
+            except MemoryError:
+                return
+        self.read, self.write, self.announce, set_looks = self.mailbox
+        set_looks(looks)
 
     def forget_contexts(self, pairs: tuple[int, ...]) -> None:
         """Forgets what belongs to sessions that were closed."""
@@ -467,16 +493,21 @@ class Lane:
         if len(body) < LARGE:
             self.write_all(head + body)
         else:
-            self.write_all(head)
-            self.write_all(body)
+            if self.announce is not None:
+                self.announce()
+            self.write_rest(head)
+            self.write_rest(body)
 
     def write_all(self, data: bytes) -> None:
         """Writes to the end, also when a signal cuts a write short."""
-        done = os.write(self.writer, data)
+        done = self.write(self.writer, data)
         if done < len(data):
-            view = memoryview(data)
-            while done < len(data):
-                done += os.write(self.writer, view[done:])
+            self.write_rest(memoryview(data)[done:])
+
+    def write_rest(self, data: bytes | memoryview) -> None:
+        """Writes to the pipe, to the end."""
+        while data:
+            data = memoryview(data)[os.write(self.writer, data) :]
 
     def read_more(self, data: bytes, least: int) -> bytes:
         """Goes on reading until a header is whole."""

@@ -50,6 +50,7 @@ def work(
     events = _events(control, lanes.where) if settings["events"] else None
     os.register_at_fork(after_in_child=lambda: _forget(lanes, descriptors, events))
     _thread.start_new_thread(control.watch, (host,))
+    news.own_threads[0] += 1
     for module in settings["preload"]:
         __import__(module)
     control.send(hello())

@@ -24,3 +24,5 @@ gone: list[int] = []
 control: Control | None = None
 # The settings of helpers, unless they are switched off.
 helpers: dict[str, Any] | None = None
+# How many threads of the worker itself there are beside the main one.
+own_threads = [0]

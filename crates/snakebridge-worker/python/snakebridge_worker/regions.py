@@ -43,9 +43,11 @@ _watched: dict[int, weakref.ref[Any]] = {}
 _kept: set[int] = set()
 
 
-def add(segment: int, size: int, descriptor: int, *, is_for_results: bool) -> None:
+def add(segment: int, size: int, descriptor: int, purpose: int) -> None:
     """The host has sent a segment."""
-    access = mmap.PROT_READ | mmap.PROT_WRITE if is_for_results else mmap.PROT_READ
+    is_for_results = purpose == frames.FOR_RESULTS
+    is_read_only = purpose == frames.FOR_ARGUMENTS
+    access = mmap.PROT_READ if is_read_only else mmap.PROT_READ | mmap.PROT_WRITE
     mapped = None
     try:
         mapped = mmap.mmap(descriptor, size, prot=access)

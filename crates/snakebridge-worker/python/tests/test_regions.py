@@ -26,15 +26,15 @@ class Host:
         (size,) = frames.NUMBER.unpack(frame[frames.HEADER_LEN :])
         self.asked.append(size)
         if self.has_memory:
-            add(1000 + len(self.asked), size, is_for_results=True)
+            add(1000 + len(self.asked), size, frames.FOR_RESULTS)
         else:
             regions.refused()
 
 
-def add(segment: int, size: int, *, is_for_results: bool = False) -> None:
+def add(segment: int, size: int, purpose: int = frames.FOR_ARGUMENTS) -> None:
     with tempfile.TemporaryFile() as file:
         file.truncate(size)
-        regions.add(segment, size, os.dup(file.fileno()), is_for_results=is_for_results)
+        regions.add(segment, size, os.dup(file.fileno()), purpose)
 
 
 def kinds(told: bytes) -> list[int]:

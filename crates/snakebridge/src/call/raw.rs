@@ -57,8 +57,8 @@ pub(crate) struct Begun {
 impl Begun {
     /// Waits until there is something to read, or the time is over. False if the other end of
     /// `cancelled` was closed first.
-    pub(crate) fn wait_unless(&self, cancelled: &OwnedFd) -> bool {
-        self.answer.as_ref().is_none_or(|answer| answer.wait_unless(cancelled))
+    pub(crate) fn wait_unless(&mut self, cancelled: &OwnedFd) -> bool {
+        self.answer.as_mut().is_none_or(|answer| answer.wait_unless(cancelled))
     }
 }
 

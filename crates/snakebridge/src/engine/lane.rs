@@ -6,14 +6,20 @@
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use snakebridge_pool::{LaneKey, WorkerKey};
-use snakebridge_wire::{Deframer, Frame, FrameError, Limits};
+use snakebridge_shm::mailbox::Posted;
+use snakebridge_wire::frame::HEADER_LEN;
+use snakebridge_wire::{Deframer, Frame, FrameError, Header, Kind, Limits};
 
+use super::gear::Gear;
 use super::memory::Region;
 use super::waiting::{Wait, thread};
+
+/// Says through the pipe that there is something in the box.
+const RING: [u8; HEADER_LEN] = Header { kind: Kind::Ring, flags: 0, session: 0, len: 0 }.to_bytes();
 
 /// One lane of one worker.
 #[derive(Debug)]
@@ -27,6 +33,8 @@ pub(crate) struct Lane {
     /// The same where it is a socket.
     reply: Arc<OwnedFd>,
     deframer: Deframer,
+    /// The second gear, where it can have one.
+    pub(crate) gear: Option<Box<Gear>>,
     /// Arguments in shared memory that the requests have which are open, the innermost last.
     pub(crate) regions: Vec<Region>,
     /// Segments of these that the worker goes on using.
@@ -53,8 +61,8 @@ pub(crate) enum LaneError {
 
 impl Lane {
     /// The only lane of a worker.
-    pub(crate) fn over_pipes(request: OwnedFd, reply: OwnedFd) -> Self {
-        Self::new(0, Arc::new(request), Arc::new(reply))
+    pub(crate) fn over_pipes(request: OwnedFd, reply: OwnedFd, gear: Option<Box<Gear>>) -> Self {
+        Self { gear, ..Self::new(0, Arc::new(request), Arc::new(reply)) }
     }
 
     /// One of many lanes of a worker: a socket takes but one descriptor.
@@ -71,6 +79,7 @@ impl Lane {
             request,
             reply,
             deframer: Deframer::new(Limits::DEFAULT),
+            gear: None,
             regions: Vec::new(),
             kept: Vec::new(),
             open: 0,
@@ -86,10 +95,51 @@ impl Lane {
         &mut self,
         deadline: Option<Instant>,
     ) -> Result<(), LaneError> {
-        while self.deframer.frame().map_err(LaneError::Frame)?.is_none() {
+        if self.has_frame()? {
+            return Ok(());
+        }
+        if !self.look(W::LOOKS_AT_MOST, deadline) {
             W::read(self, deadline).await?;
+            while !self.has_frame_of_pipe()? {
+                W::read(self, deadline).await?;
+            }
+        }
+        if let Some(gear) = &mut self.gear {
+            gear.answered();
         }
         Ok(())
+    }
+
+    fn has_frame(&self) -> Result<bool, LaneError> {
+        Ok(self.deframer.frame().map_err(LaneError::Frame)?.is_some())
+    }
+
+    /// Whether there is a whole frame in what has come through the pipe, or in the box for which the worker has
+    /// rung. It may have rung for earlier ones as well, which were found without that.
+    fn has_frame_of_pipe(&mut self) -> Result<bool, LaneError> {
+        let mut has_rung = false;
+        while let Some(frame) = self.deframer.frame().map_err(LaneError::Frame)? {
+            if frame.header.kind != Kind::Ring {
+                self.gear.iter_mut().for_each(|gear| gear.came_by_pipe());
+                return Ok(true);
+            }
+            self.deframer.advance();
+            has_rung = true;
+        }
+        Ok(has_rung && self.listen())
+    }
+
+    /// Looks for a frame in the box for a while, before this thread or task sleeps. Whether there is one.
+    fn look(&mut self, most: Duration, deadline: Option<Instant>) -> bool {
+        let Some(gear) = &mut self.gear else { return false };
+        gear.look(most, deadline, self.deframer.buffer())
+    }
+
+    /// Has the worker ring the pipe with what it sends from now on. Whether something was sent before that and
+    /// is now at hand.
+    pub(crate) fn listen(&mut self) -> bool {
+        let Some(gear) = &mut self.gear else { return false };
+        gear.listen(self.deframer.buffer())
     }
 
     /// Takes back the arguments of a request, all after the first so many. Gives those that the worker goes on
@@ -120,12 +170,18 @@ impl Lane {
 
     /// The next frame, where it has come meanwhile. Does not wait.
     pub(crate) fn drain(&mut self) -> Result<Option<Frame<'_>>, LaneError> {
-        if self.deframer.frame().map_err(LaneError::Frame)?.is_none() {
+        if !self.has_frame()? && !self.listen() {
             match thread::read(self, Some(Instant::now())) {
                 Ok(()) => {}
                 Err(LaneError::TimeoutAfter) => return Ok(None),
                 Err(error) => return Err(error),
             }
+            if !self.has_frame_of_pipe()? {
+                return Ok(None);
+            }
+        }
+        if let Some(gear) = &mut self.gear {
+            gear.answered();
         }
         self.deframer.frame().map_err(LaneError::Frame)
     }
@@ -141,7 +197,8 @@ impl Lane {
     }
 
     /// Writes a short frame that has no reply. False if there is no room for it at the moment.
-    pub(crate) fn write_at_once(&self, frame: &[u8]) -> Result<bool, LaneError> {
+    pub(crate) fn write_at_once(&mut self, frame: &[u8]) -> Result<bool, LaneError> {
+        self.gear.iter_mut().for_each(|gear| gear.passed_by());
         match rustix::io::write(&self.request, frame) {
             Ok(count) if count == frame.len() => Ok(true),
             Err(Errno::AGAIN | Errno::INTR) => Ok(false),
@@ -156,7 +213,12 @@ impl Lane {
         request: &[u8],
         deadline: Option<Instant>,
     ) -> Result<(), LaneError> {
-        let (mut releases, mut request) = (releases, request);
+        let posted = self.gear.as_mut().map(|gear| gear.post([releases, request]));
+        let (mut releases, mut request) = match posted {
+            None | Some(Posted::NotAtAll) => (releases, request),
+            Some(Posted::InBox) => return Ok(()),
+            Some(Posted::Ring) => (&[][..], &RING[..]),
+        };
         while releases.len() + request.len() > 0 {
             let written = match releases {
                 [] => rustix::io::write(&self.request, request),

@@ -99,7 +99,15 @@ pub(crate) struct Introduction {
     pub(crate) id: u64,
     pub(crate) size: usize,
     pub(crate) descriptor: OwnedFd,
-    pub(crate) is_for_results: bool,
+    pub(crate) purpose: Purpose,
+}
+
+/// What a segment is for, by its number on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Arguments = 0,
+    Results = 1,
+    Mailbox = 2,
 }
 
 impl Memory {
@@ -117,7 +125,7 @@ impl Memory {
         let mut new = Vec::new();
         for segment in regions.iter().filter_map(|region| region.0.segment.as_ref()) {
             if let Entry::Vacant(unknown) = state.known.entry((worker, segment.id())) {
-                new.push(introduction(segment, false)?);
+                new.push(introduction(segment, Purpose::Arguments)?);
                 unknown.insert(segment.token());
             }
         }
@@ -127,7 +135,7 @@ impl Memory {
     /// Makes a segment for results of a worker.
     pub(crate) fn lend(&self, worker: WorkerKey, size: usize) -> std::io::Result<Introduction> {
         let segment = Arc::new(Segment::new(size)?);
-        let introduction = introduction(&segment, true)?;
+        let introduction = introduction(&segment, Purpose::Results)?;
         let mut state = self.lock();
         // It may come back as an argument.
         state.known.insert((worker, segment.id()), segment.token());
@@ -205,7 +213,7 @@ impl State {
     }
 }
 
-fn introduction(segment: &Segment, is_for_results: bool) -> std::io::Result<Introduction> {
+fn introduction(segment: &Segment, purpose: Purpose) -> std::io::Result<Introduction> {
     let descriptor = segment.as_fd().try_clone_to_owned()?;
-    Ok(Introduction { id: segment.id(), size: segment.len(), descriptor, is_for_results })
+    Ok(Introduction { id: segment.id(), size: segment.len(), descriptor, purpose })
 }

@@ -12,6 +12,7 @@
 
 pub(crate) mod background;
 pub(crate) mod callbacks;
+pub(crate) mod gear;
 pub(crate) mod lane;
 pub(crate) mod loss;
 pub(crate) mod memory;
@@ -43,7 +44,7 @@ use crate::confine::Confined;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::Guard;
 use crate::helpers::HelperSettings;
-use crate::options::Affinity;
+use crate::options::{Affinity, Spin};
 use crate::profiles::Profiles;
 use crate::refs::Ref;
 use crate::status::PoolStatus;
@@ -126,6 +127,8 @@ pub(crate) struct PoolSettings {
     pub(crate) queue_timeout: Option<Duration>,
     /// Results of idempotent calls, where they are kept.
     pub(crate) results: Option<Arc<Results>>,
+    /// Whether both sides look for what comes next before they sleep.
+    pub(crate) spin: Spin,
     /// Whether the workers run an event loop, and with how many lanes.
     pub(crate) asyncio: Option<u32>,
     pub(crate) schedule: PoolConfig,

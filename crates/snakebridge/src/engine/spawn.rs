@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 use snakebridge_wire::{Encoder, Header, Kind};
 
+use super::gear::Gear;
 use super::lane::Lane;
 use super::{Config, PoolSettings, platform};
 use crate::Value;
@@ -144,20 +145,20 @@ fn start(
 /// The lanes of a worker, and the ends for it.
 fn make_lanes(settings: &PoolSettings) -> io::Result<(Vec<Lane>, Vec<OwnedFd>)> {
     match settings.asyncio {
-        None => over_pipes(),
+        None => over_pipes(Gear::new(settings.spin)),
         Some(count) => over_sockets(count),
     }
 }
 
 /// The one lane of a worker, and the ends for it.
-fn over_pipes() -> io::Result<(Vec<Lane>, Vec<OwnedFd>)> {
+fn over_pipes(gear: Option<Box<Gear>>) -> io::Result<(Vec<Lane>, Vec<OwnedFd>)> {
     let (request_reader, request) = platform::pipe()?;
     let (reply, reply_writer) = platform::pipe()?;
     for end in [&request, &reply] {
         rustix::io::ioctl_fionbio(end, true)?;
         platform::widen(end);
     }
-    Ok((vec![Lane::over_pipes(request, reply)], vec![request_reader, reply_writer]))
+    Ok((vec![Lane::over_pipes(request, reply, gear)], vec![request_reader, reply_writer]))
 }
 
 /// Many lanes of a worker, and the ends for it.

@@ -85,7 +85,8 @@ impl Answer {
         }
         // The refs in the answer are not dropped, and so not released, before it is sent.
         let answer = outcome.unwrap_or_else(|error| Returned::from_frame(error_frame(&error)));
-        let releases = self.releases_ahead();
+        let mut releases = self.releases_ahead();
+        self.shift(&mut releases, false);
         self.write::<W>(&releases, &answer.frame).await
     }
 
@@ -130,6 +131,7 @@ impl Answer {
         self.advance();
         let header = Header { kind: Kind::Again, flags, session: 0, len: 0 };
         self.opened(1);
+        self.shift(&mut Vec::new(), false);
         self.write::<W>(&[], &header.to_bytes()).await?;
         self.receive::<W>().await?;
         while is_before_reply(self.reply()?.header.kind)
@@ -225,7 +227,7 @@ impl Answer {
     }
 
     fn answer_with_stop(&mut self) {
-        let sent = self.lane.as_ref().map(|lane| lane.write_at_once(&stop_frame()));
+        let sent = self.lane.as_mut().map(|lane| lane.write_at_once(&stop_frame()));
         if !matches!(sent, Some(Ok(true))) {
             self.state = LaneState::Damaged;
         }

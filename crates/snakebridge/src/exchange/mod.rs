@@ -19,6 +19,7 @@ use snakebridge_wire::reply::{Fault, FaultCode};
 use snakebridge_wire::{Careful, DecodeError, DecodeErrorKind, Frame, Header, Kind, Limits, Tape};
 
 use crate::call::{Plan, RawCall};
+use crate::engine::gear::Shift;
 use crate::engine::lane::{Lane, LaneError};
 use crate::engine::loss::Loss;
 use crate::engine::memory::Region;
@@ -226,8 +227,8 @@ impl Answer {
 
     /// Waits until there is something to read, or the time is over. False if the other end of
     /// `cancelled` was closed first.
-    pub(crate) fn wait_unless(&self, cancelled: &OwnedFd) -> bool {
-        let lane = self.lane.as_ref();
+    pub(crate) fn wait_unless(&mut self, cancelled: &OwnedFd) -> bool {
+        let lane = self.lane.as_mut();
         lane.is_none_or(|lane| thread::wait_unless(lane, cancelled, self.deadline))
     }
 
@@ -341,11 +342,14 @@ impl Answer {
     }
 
     async fn send<W: Wait>(&mut self, frame: &[u8]) -> Result<()> {
-        let releases = match std::mem::take(&mut self.releases) {
+        let mut releases = match std::mem::take(&mut self.releases) {
             pairs if pairs.is_empty() => Vec::new(),
             pairs => supervisor::release_frame(&pairs),
         };
         self.opened(1);
+        // Inside of a callback the worker serves the lane within what it serves it for.
+        let can_shift = self.lane.as_ref().is_some_and(|lane| lane.open == 1);
+        self.shift(&mut releases, can_shift);
         self.write::<W>(&releases, frame).await
     }
 
@@ -358,6 +362,17 @@ impl Answer {
         self.opened(-1);
         self.state = LaneState::Quiet;
         Ok(())
+    }
+
+    /// Has the lane choose its gear for what is about to be sent. What the worker has to be told of that goes ahead.
+    fn shift(&mut self, ahead: &mut Vec<u8>, can_shift: bool) {
+        let shift = self.lane.as_mut().and_then(|lane| lane.gear.as_mut()?.before(can_shift));
+        let Some(Shift { frame, introduction }) = shift else { return };
+        ahead.extend_from_slice(&frame);
+        if let Some(new) = introduction {
+            let introduce = Command::Introduce(self.worker, vec![new], Vec::new());
+            self.engine.shared.placement.ask(introduce);
+        }
     }
 
     async fn write<W: Wait>(&mut self, releases: &[u8], frame: &[u8]) -> Result<()> {

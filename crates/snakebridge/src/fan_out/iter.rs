@@ -205,7 +205,7 @@ impl<R: DeserializeOwned + Send + 'static> Shared<R> {
 
     /// Makes calls that travel together; `None` if that was cancelled.
     fn carry_out(&self, calls: Pipeline) -> Option<Result<Vec<Result<R>>>> {
-        let sent = match waiting::now(calls.begin::<Thread>()) {
+        let mut sent = match waiting::now(calls.begin::<Thread>()) {
             Ok(sent) => sent,
             Err(error) => return Some(Err(error)),
         };

@@ -275,7 +275,7 @@ fn of_the_whole(error: Error, target: Option<String>) -> Error {
 impl Sent {
     /// Waits until there is something to read, or the time is over. False if the other end of
     /// `cancelled` was closed first.
-    pub(crate) fn wait_unless(&self, cancelled: &OwnedFd) -> bool {
+    pub(crate) fn wait_unless(&mut self, cancelled: &OwnedFd) -> bool {
         self.begun.wait_unless(cancelled)
     }
 

@@ -95,6 +95,8 @@ impl Supervisor {
                     Command::Start(worker, pool) => self.start_worker(worker, pool),
                     Command::Stop { worker, session, lane } => {
                         self.stop_call(worker, session, lane);
+                        // What is in the box of the lane already will not ring.
+                        self.check_stopping();
                     }
                     Command::Kill(worker) => self.kill(worker),
                     Command::Flush => self.flush_later(),

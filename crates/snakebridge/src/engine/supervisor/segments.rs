@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use snakebridge_pool::WorkerKey;
 use snakebridge_wire::{Header, Kind};
 
-use super::super::memory::Introduction;
+use super::super::memory::{Introduction, Purpose};
 use super::Supervisor;
 use super::process::Process;
 
@@ -42,22 +42,22 @@ impl Supervisor {
         let size = usize::try_from(size).ok().filter(|size| *size as u64 <= LARGEST);
         match size.and_then(|size| self.shared.memory.lend(process.key, size).ok()) {
             Some(introduction) => process.introduce(introduction),
-            None => process.send(segment_frame(0, 0, true), None),
+            None => process.send(segment_frame(0, 0, Purpose::Results), None),
         }
     }
 }
 
 impl Process {
     fn introduce(&mut self, introduction: Introduction) {
-        let Introduction { id, size, descriptor, is_for_results } = introduction;
+        let Introduction { id, size, descriptor, purpose } = introduction;
         let descriptor: Option<OwnedFd> = Some(descriptor);
-        self.send(segment_frame(id, size as u64, is_for_results), descriptor);
+        self.send(segment_frame(id, size as u64, purpose), descriptor);
     }
 }
 
-fn segment_frame(id: u64, size: u64, is_for_results: bool) -> Vec<u8> {
+fn segment_frame(id: u64, size: u64, purpose: Purpose) -> Vec<u8> {
     let mut body = [id.to_le_bytes(), size.to_le_bytes()].concat();
-    body.push(is_for_results.into());
+    body.push(purpose as u8);
     frame(Kind::Segment, &body)
 }
 

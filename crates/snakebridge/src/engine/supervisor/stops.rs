@@ -28,7 +28,7 @@ const INTERRUPT_EVERY: Duration = Duration::from_millis(100);
 
 impl Supervisor {
     /// Interrupts a call, and waits for the lane to become free.
-    pub(super) fn stop_call(&mut self, worker: WorkerKey, session: u32, lane: Box<Lane>) {
+    pub(super) fn stop_call(&mut self, worker: WorkerKey, session: u32, mut lane: Box<Lane>) {
         let Some(process) = self.process(worker) else { return };
         let pool = process.pool;
         let mut interrupt_at = None;

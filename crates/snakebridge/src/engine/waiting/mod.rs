@@ -25,6 +25,9 @@ pub(crate) use threads_runtime::block_on;
 
 /// The things for which a call waits.
 pub(crate) trait Wait {
+    /// How long it may look for a reply before it sleeps.
+    const LOOKS_AT_MOST: Duration;
+
     /// A lane.
     async fn lease(placement: &Placement, want: &Want<'_>) -> Result<Grant>;
 

@@ -1,0 +1,311 @@
+//! When both sides look at the mailbox before they sleep: what recent calls have cost decides.
+//!
+//! No clock, no memory: times go in, and for how long to look comes out.
+//!
+//! The first gear is measured all the time that it is used, and the second one has to be cheaper than that: each
+//! turn in it adds to an account what it has gained, or takes away what it has lost. Where that falls too low, the
+//! machine has no core to spare, and the lane rests in first gear; then it tries again, after twice as
+//! long each time that it has not paid as a whole.
+
+use std::time::{Duration, Instant};
+
+use crate::options::Spin;
+
+/// How long to look for what comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Looks {
+    /// The worker looks 2^n times for the request after this one; 0: it sleeps at once.
+    pub(super) worker: u8,
+    /// The host, for the answer.
+    pub(super) host: Option<Duration>,
+}
+
+const NONE: Looks = Looks { worker: 0, host: None };
+
+#[derive(Debug)]
+pub(super) struct Policy {
+    spin: Spin,
+    /// When the last answer had come, and the last message went.
+    answered: Option<Instant>,
+    sent: Instant,
+    /// How many messages in a row have come close to the answer before them.
+    close: u32,
+    /// How many have to, before the worker looks.
+    enough: u32,
+    /// The worker was asked to look for the message that comes now, or the one that has been sent.
+    asked: bool,
+    /// What the gear of the turn that runs is.
+    turn: Turn,
+    /// How many answers in a row took too long to look for.
+    slow: u8,
+    /// What a turn takes in first gear, on average, in nanoseconds; 0 while it is not known.
+    first_gear: i64,
+    /// What turns in second gear have gained, in nanoseconds: lately, and since it was tried last.
+    account: i64,
+    gained: i64,
+    /// How many more turns to make in first gear, and how many after the next failure.
+    rest: u32,
+    next_rest: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// Both sides slept, and the message came close to the one before: what it costs is what counts.
+    First,
+    /// At least one of them looked.
+    Second,
+    /// It says nothing.
+    Other,
+}
+
+/// About what it costs to be woken: looking for longer than that costs more than it can save.
+const LOOK: Duration = Duration::from_micros(50);
+/// 2^n looks are about as long.
+const WORKER_LOOKS: u8 = 10;
+/// What a look costs in Python.
+const ONE_LOOK: Duration = Duration::from_nanos(50);
+/// The most that a worker can be asked for: about fifty milliseconds.
+const MOST_LOOKS: u8 = 20;
+/// An answer that took longer than this is not looked for in vain, had it been found at once.
+const SLOW: Duration = Duration::from_micros(120);
+/// Messages in a row that come close, at the least and at the most, before the worker looks.
+const ENOUGH: u32 = 2;
+/// A mailbox has to be made for the first time.
+const ENOUGH_AT_FIRST: u32 = 32;
+const MOST_ENOUGH: u32 = 256;
+/// The most that an account has, and the least, in nanoseconds.
+const CREDIT: i64 = 1_000_000;
+const DEBT: i64 = -500_000;
+/// Turns of a rest, at first and at most: about a millisecond, and half a minute of calls that follow
+/// closely. A single try costs less than ten milliseconds.
+const REST: u32 = 32;
+const MOST_REST: u32 = 1 << 17;
+/// The weight of one turn in the average of first gear: 1 of so many.
+const AVERAGE_OF: i64 = 128;
+/// What a single turn in first gear counts at most, in nanoseconds: one that the machine has held up must not make
+/// the second gear look good for long.
+const MOST_COUNTED: i64 = 1_000_000;
+
+impl Policy {
+    pub(super) fn new(spin: Spin, now: Instant) -> Self {
+        Self {
+            spin,
+            answered: None,
+            sent: now,
+            close: 0,
+            enough: ENOUGH_AT_FIRST,
+            asked: false,
+            turn: Turn::Other,
+            slow: 0,
+            first_gear: 0,
+            account: 0,
+            gained: 0,
+            rest: 0,
+            next_rest: REST,
+        }
+    }
+
+    /// A message goes now, to a worker that sleeps or does not. How long both sides look afterwards.
+    pub(super) fn sends(&mut self, now: Instant, worker_sleeps: bool) -> Looks {
+        self.sent = now;
+        match self.spin {
+            Spin::Off => NONE,
+            Spin::Auto => self.decide(now, worker_sleeps),
+            Spin::For(time) => Looks { worker: exponent(time), host: Some(time) },
+        }
+    }
+
+    fn decide(&mut self, now: Instant, worker_sleeps: bool) -> Looks {
+        let gap = self.answered.map(|answered| now.saturating_duration_since(answered));
+        let is_close = gap.is_some_and(|gap| gap < LOOK);
+        if self.asked {
+            self.worker_has_looked(is_close);
+        }
+        self.close = if is_close { self.close.saturating_add(1) } else { 0 };
+        let looks = self.close >= self.enough && self.rest == 0;
+        self.turn = match (is_close, looks || self.asked) {
+            (true, false) if worker_sleeps => Turn::First,
+            (true, true) => Turn::Second,
+            _ => Turn::Other,
+        };
+        self.asked = looks;
+        Looks {
+            worker: if looks { WORKER_LOOKS } else { 0 },
+            host: (looks && self.slow < 2).then_some(LOOK),
+        }
+    }
+
+    /// Whether the worker looks in vain is a matter of the program: how its calls follow each other.
+    fn worker_has_looked(&mut self, is_close: bool) {
+        if !is_close {
+            self.enough = (self.enough * 2).min(MOST_ENOUGH);
+        } else if self.close >= 4 * self.enough {
+            self.enough = ENOUGH;
+        }
+    }
+
+    /// The answer has come.
+    pub(super) fn answered(&mut self, now: Instant) {
+        self.answered = Some(now);
+        if self.spin != Spin::Auto {
+            return;
+        }
+        let took = now.saturating_duration_since(self.sent);
+        self.slow = if took > SLOW { (self.slow + 1).min(2) } else { 0 };
+        let took = i64::try_from(took.as_nanos()).unwrap_or(i64::MAX);
+        match self.turn {
+            Turn::First => {
+                self.rest = self.rest.saturating_sub(1);
+                let took = took.min(MOST_COUNTED);
+                match self.first_gear {
+                    0 => self.first_gear = took,
+                    average => self.first_gear += (took - average) / AVERAGE_OF,
+                }
+            }
+            Turn::Second => self.settle(self.first_gear - took),
+            Turn::Other => {}
+        }
+    }
+
+    fn settle(&mut self, gained: i64) {
+        self.gained = self.gained.saturating_add(gained);
+        self.account = self.account.saturating_add(gained).min(CREDIT);
+        if self.account > DEBT {
+            return;
+        }
+        if self.gained > 0 {
+            self.next_rest = REST;
+        }
+        self.rest = self.next_rest;
+        self.next_rest = (self.next_rest * 2).min(MOST_REST);
+        (self.account, self.gained) = (0, 0);
+    }
+}
+
+/// How many looks take about so long, as a power of two.
+fn exponent(time: Duration) -> u8 {
+    let looks = (time.as_nanos() / ONE_LOOK.as_nanos()).max(2);
+    (looks.ilog2() as u8).min(MOST_LOOKS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program whose calls follow each other after `gap`, on a machine where they take so long.
+    struct World {
+        policy: Policy,
+        now: Instant,
+        gap: Duration,
+        first_gear: Duration,
+        second_gear: Duration,
+    }
+
+    const fn us(micros: u64) -> Duration {
+        Duration::from_micros(micros)
+    }
+
+    impl World {
+        fn new(first_gear: Duration, second_gear: Duration) -> Self {
+            let now = Instant::now();
+            let policy = Policy::new(Spin::Auto, now);
+            Self { policy, now, gap: us(1), first_gear, second_gear }
+        }
+
+        /// Makes calls. In how many of them both sides have looked.
+        fn calls(&mut self, count: usize) -> usize {
+            (0..count).filter(|_| self.call()).count()
+        }
+
+        fn call(&mut self) -> bool {
+            self.now += self.gap;
+            let looked = self.policy.asked && self.gap < LOOK;
+            let looks = self.policy.sends(self.now, !looked);
+            let second = looked && looks.host.is_some();
+            self.now += if second { self.second_gear } else { self.first_gear };
+            self.policy.answered(self.now);
+            second
+        }
+    }
+
+    #[test]
+    fn calls_that_follow_closely_get_into_second_gear() {
+        let mut idle = World::new(us(50), us(3));
+        assert!(idle.calls(1000) > 960);
+    }
+
+    #[test]
+    fn calls_far_apart_stay_in_first_gear() {
+        let mut sparse = World::new(us(50), us(3));
+        sparse.gap = Duration::from_millis(2);
+        assert_eq!(sparse.calls(1000), 0);
+        assert!(!sparse.policy.asked, "nor does the worker look");
+    }
+
+    #[test]
+    fn where_it_does_not_pay_it_is_tried_seldom() {
+        let mut busy = World::new(us(10), us(40));
+        assert!(busy.calls(100) > 10, "it was tried");
+        busy.calls(10_000);
+        let looked = busy.calls(100_000);
+        assert!(looked < 1000, "{looked} of 100000 calls");
+    }
+
+    #[test]
+    fn one_long_wait_does_not_end_it_for_long() {
+        let mut idle = World::new(us(50), us(3));
+        idle.calls(1000);
+        idle.second_gear = Duration::from_millis(5);
+        idle.calls(1);
+        idle.second_gear = us(3);
+        assert!(idle.calls(1000) > 900);
+    }
+
+    #[test]
+    fn it_comes_back_when_the_machine_is_free_again() {
+        let mut machine = World::new(us(10), us(400));
+        machine.calls(2000);
+        (machine.first_gear, machine.second_gear) = (us(50), us(3));
+        machine.calls(20_000);
+        assert!(machine.calls(1000) > 900);
+    }
+
+    #[test]
+    fn bursts_do_not_have_the_worker_look_in_vain_for_ever() {
+        let mut program = World::new(us(50), us(3));
+        let mut in_vain = 0;
+        for _ in 0..100 {
+            program.gap = us(1);
+            program.calls(4);
+            in_vain += usize::from(program.policy.asked);
+            program.gap = Duration::from_millis(2);
+            program.calls(1);
+        }
+        assert!(in_vain <= 2, "{in_vain} times");
+    }
+
+    #[test]
+    fn long_answers_are_not_looked_for() {
+        let mut slow = World::new(Duration::from_millis(1), Duration::from_millis(1));
+        assert!(slow.calls(1000) < 5);
+        assert!(slow.policy.asked, "the worker looks for the next request all the same");
+    }
+
+    #[test]
+    fn what_was_switched_off_stays_off_and_what_is_forced_does_not_give_up() {
+        let now = Instant::now();
+        let mut off = Policy::new(Spin::Off, now);
+        assert_eq!(off.sends(now, true), NONE);
+        let mut forced = Policy::new(Spin::For(us(100)), now);
+        let looks = forced.sends(now, true);
+        assert_eq!(looks, Looks { worker: 10, host: Some(us(100)) });
+        forced.answered(now + Duration::from_secs(1));
+        assert_eq!(forced.sends(now + Duration::from_secs(9), true), looks);
+    }
+
+    #[test]
+    fn looks_are_counted_in_powers_of_two() {
+        let exponents = [0, 1, 100, 100_000, 10_000_000].map(|micros| exponent(us(micros)));
+        assert_eq!(exponents, [1, 4, 10, 20, 20]);
+    }
+}
