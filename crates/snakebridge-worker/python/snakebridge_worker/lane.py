@@ -123,8 +123,11 @@ class Lane:
             return 0, None
         return self.session, running_call(sys._getframe(1))
 
-    def serve(self) -> Answer | None:
-        """Carries out requests until the host closes its end, or answers the innermost callback."""
+    def serve(self, data: bytes = b"") -> Answer | None:
+        """Carries out requests until the host closes its end, or answers the innermost callback.
+
+        `data` has been read already.
+        """
         self.thread = _thread.get_ident()
         news.arrived = self.arrived
         read, write = self.read, self.write
@@ -134,7 +137,6 @@ class Lane:
         special = frames.BY_REF | frames.NO_RESULT
         value_heads = VALUE_HEADS
         arrived, gone = self.arrived, news.gone
-        data = b""
         body: Any
         reply: Any
         while True:
@@ -412,26 +414,35 @@ class Lane:
         self.depth += 1
         outer = self.session
         # Arrays of this call are not those of calls inside, whose replies come first.
-        arrived = self.arrived[:]
+        arrived = self.arrived[:] if self.arrived else ()
         self.arrived.clear()
         try:
             body = self.encode_arguments(session, args, kwargs)
             size = len(body) + frames.NUMBER.size
-            head = frames.header(frames.CALLBACK, size, session)
-            self.write_all(head + frames.NUMBER.pack(callback_id) + body)
-            answer = self.serve()
+            self.write_all(frames.callback_head(size, session, callback_id) + body)
+            kind, flags, session, body = self.answer()
         finally:
             self.last = None
             self.depth -= 1
             self.session = outer
-            self.arrived[:0] = arrived
+            if arrived:
+                self.arrived[:0] = arrived
             self.running = True
-        if answer is None:
-            raise frames.ProtocolError("the host closed the lane while it ran a callback")
-        kind, flags, session, body = answer
         if kind == frames.CALLBACK_ERROR:
             raise callbacks.exception(*loads(body))
         return self.load_with_refs(session, body) if flags & frames.HAS_REFS else loads(body)
+
+    def answer(self) -> Answer:
+        """What the host answers to a callback, after what it asks for meanwhile."""
+        data = self.read(self.reader, CHUNK)
+        if len(data) >= frames.HEADER_LEN:
+            _, kind, flags, session, length = frames.HEADER.unpack_from(data)
+            if kind in ANSWERS and len(data) == frames.HEADER_LEN + length:
+                return kind, flags, session, data[frames.HEADER_LEN :]
+        answer = self.serve(data) if data else None
+        if answer is None:
+            raise frames.ProtocolError("the host closed the lane while it ran a callback")
+        return answer
 
     def call_back_apart(
         self, callback_id: int, session: int, args: tuple[Any, ...], kwargs: dict[str, Any]
