@@ -30,10 +30,11 @@ class RustError(RuntimeError):
 class Callback:
     """A function of the host. Can be called from any thread."""
 
-    __slots__ = ("__weakref__", "_id", "_owner", "_received", "_session")
+    __slots__ = ("__weakref__", "_carry", "_id", "_owner", "_received", "_session")
 
     def __init__(self, owner: Callbacks, callback_id: int, session: int) -> None:
         self._owner = owner
+        self._carry = owner.carry
         self._id = callback_id
         # Objects among the arguments become refs of this session.
         self._session = session
@@ -42,7 +43,7 @@ class Callback:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the function in the host."""
-        return self._owner.carry(self._id, self._session, args, kwargs)
+        return self._carry(self._id, self._session, args, kwargs)
 
     def __repr__(self) -> str:
         return f"<callback of the host #{self._id}>"

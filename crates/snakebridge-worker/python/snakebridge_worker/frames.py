@@ -96,7 +96,8 @@ UNFORKABLE = 117
 # What stands ahead of a body: the id of a callback, or which of many answers is meant.
 NUMBER = Struct("<Q")
 
-_CALLBACK_HEAD = Struct("<BBHIQQ")
+# The header of a callback, and the number ahead of its arguments.
+CALLBACK_HEAD = Struct("<BBHIQQ")
 
 # A segment: its id, its size, and what it is for; size 0 where there is none.
 SEGMENT_PARTS = Struct("<QQB")
@@ -132,11 +133,6 @@ class Fault(Exception):
 def header(kind: int, length: int, session: int = 0) -> bytes:
     """The header of a frame to the host."""
     return HEADER.pack(PROTOCOL_VERSION, kind, 0, session, length)
-
-
-def callback_head(length: int, session: int, callback_id: int) -> bytes:
-    """The header of a callback, and the number ahead of its arguments."""
-    return _CALLBACK_HEAD.pack(PROTOCOL_VERSION, CALLBACK, 0, session, length, callback_id)
 
 
 def frame(kind: int, body: bytes) -> bytes:

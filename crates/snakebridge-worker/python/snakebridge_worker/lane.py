@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     # Kind, flags, session and body of what answers a callback.
     Answer = tuple[int, int, int, Any]
 
+# Looked up for each callback.
+PROTOCOL_VERSION, CALLBACK = frames.PROTOCOL_VERSION, frames.CALLBACK
+callback_head = frames.CALLBACK_HEAD.pack
+
 # Results that `dumps` writes exactly and that need no look inside.
 SCALARS = frozenset((type(None), bool, int, float, bytes))
 # Arguments of callbacks that need no look inside: whether text is valid shows when it is read.
@@ -401,26 +405,28 @@ class Lane:
     def call_back(
         self, callback_id: int, session: int, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Has the host run one of its functions."""
-        if self.running and _thread.get_ident() == self.thread:
-            return self.call_back_here(callback_id, session, args, kwargs)
-        return self.call_back_apart(callback_id, session, args, kwargs)
+        """Has the host run one of its functions.
 
-    def call_back_here(
-        self, callback_id: int, session: int, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        """Within a call, over its lane: serves what the host asks for meanwhile."""
+        Within a call that goes over its lane, and what the host asks for meanwhile is served. Written out for
+        the sake of functions that are called for each item of something.
+        """
+        if not self.running or _thread.get_ident() != self.thread:
+            return self.call_back_apart(callback_id, session, args, kwargs)
         self.running = False
         self.depth += 1
         outer = self.session
         # Arrays of this call are not those of calls inside, whose replies come first.
-        arrived = self.arrived[:] if self.arrived else ()
+        arrived = self.arrived[:]
         self.arrived.clear()
         try:
             body = self.encode_arguments(session, args, kwargs)
             size = len(body) + frames.NUMBER.size
-            self.write_all(frames.callback_head(size, session, callback_id) + body)
-            kind, flags, session, body = self.answer()
+            data = callback_head(PROTOCOL_VERSION, CALLBACK, 0, session, size, callback_id) + body
+            done = self.write(self.writer, data)
+            if done < len(data):
+                self.write_rest(memoryview(data)[done:])
+            data = self.read(self.reader, CHUNK)
+            kind, flags, session, body = self.answer(data)
         finally:
             self.last = None
             self.depth -= 1
@@ -432,9 +438,8 @@ class Lane:
             raise callbacks.exception(*loads(body))
         return self.load_with_refs(session, body) if flags & frames.HAS_REFS else loads(body)
 
-    def answer(self) -> Answer:
+    def answer(self, data: bytes) -> Answer:
         """What the host answers to a callback, after what it asks for meanwhile."""
-        data = self.read(self.reader, CHUNK)
         if len(data) >= frames.HEADER_LEN:
             _, kind, flags, session, length = frames.HEADER.unpack_from(data)
             if kind in ANSWERS and len(data) == frames.HEADER_LEN + length:
@@ -467,8 +472,12 @@ class Lane:
         arguments = (args, kwargs)
         self.last, self.last_session = arguments, session
         try:
-            if not kwargs and PLAIN.issuperset(map(type, args)):
-                return self.encoder.plain(arguments)
+            if not kwargs:
+                for argument in args:
+                    if type(argument) not in PLAIN:
+                        break
+                else:
+                    return self.encoder.plain(arguments)
             self.encoder.copy(0)
             return self.encoder.fast(session, arguments)
         except Exception:
