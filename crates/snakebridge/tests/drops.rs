@@ -8,8 +8,8 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 
-use common::{bridge_with, descriptors, eventually};
-use snakebridge::{Bridge, Bytes, Ref, Value, args};
+use common::{builder_with, descriptors, eventually};
+use snakebridge::{Bridge, Bytes, Pool, Ref, Spin, Value, args};
 use tokio::runtime::{Builder, Runtime};
 
 const FIXTURE: &str = r#"
@@ -72,7 +72,10 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let (py, folder) = bridge_with(FIXTURE);
+        let (builder, folder) = builder_with(FIXTURE);
+        // Nothing is found before it has been waited for.
+        let pool = Pool::new().module_path(folder.path()).spin(Spin::Off);
+        let py = builder.pool("default", pool).build().unwrap();
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let mut scene = Self { py, runtime, descriptors: 0, _folder: folder };
         scene.alive();

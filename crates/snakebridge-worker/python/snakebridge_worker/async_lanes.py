@@ -270,6 +270,10 @@ class AsyncLane(Lane):
             self.unread = b""
             self.loop.call_soon_threadsafe(self.take_frames)
 
+    def write_rest(self, data: bytes | memoryview) -> None:
+        """As all else."""
+        self.write_all(bytes(data))
+
     def write_all(self, data: bytes) -> None:
         """Writes what there is room for, and the rest when there is room for it."""
         if self.unsent:

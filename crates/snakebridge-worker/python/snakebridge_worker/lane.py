@@ -140,7 +140,8 @@ class Lane:
         operations = self.operations
         special = frames.BY_REF | frames.NO_RESULT
         value_heads = VALUE_HEADS
-        arrived, gone = self.arrived, news.gone
+        # Mostly empty; they stay the same lists.
+        arrived, gone, dropped = self.arrived, news.gone, self.callbacks.dropped
         body: Any
         reply: Any
         while True:
@@ -168,7 +169,7 @@ class Lane:
                     self.refuse(MemoryError(f"a request of {length} bytes"))
                     continue
             operation = operations.get(kind)
-            if operation is None or version != frames.PROTOCOL_VERSION:
+            if operation is None or version != PROTOCOL_VERSION:
                 if self.depth and kind in ANSWERS:
                     self.unread = data
                     return kind, flags, session, body
@@ -212,7 +213,7 @@ class Lane:
                 self.send_result(session, flags, result)
                 continue
             size = len(reply)
-            if size < 256 and not self.callbacks.dropped and not arrived and not gone:
+            if size < 256 and not dropped and not arrived and not gone:
                 write(writer, value_heads[size] + reply)
             else:
                 self.send(frames.VALUE, reply)
@@ -405,13 +406,15 @@ class Lane:
     def call_back(
         self, callback_id: int, session: int, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Has the host run one of its functions.
+        """Has the host run one of its functions."""
+        if self.running and _thread.get_ident() == self.thread:
+            return self.call_back_here(callback_id, session, args, kwargs)
+        return self.call_back_apart(callback_id, session, args, kwargs)
 
-        Within a call that goes over its lane, and what the host asks for meanwhile is served. Written out for
-        the sake of functions that are called for each item of something.
-        """
-        if not self.running or _thread.get_ident() != self.thread:
-            return self.call_back_apart(callback_id, session, args, kwargs)
+    def call_back_here(
+        self, callback_id: int, session: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Within a call, over its lane: serves what the host asks for meanwhile."""
         self.running = False
         self.depth += 1
         outer = self.session
@@ -421,12 +424,9 @@ class Lane:
         try:
             body = self.encode_arguments(session, args, kwargs)
             size = len(body) + frames.NUMBER.size
-            data = callback_head(PROTOCOL_VERSION, CALLBACK, 0, session, size, callback_id) + body
-            done = self.write(self.writer, data)
-            if done < len(data):
-                self.write_rest(memoryview(data)[done:])
-            data = self.read(self.reader, CHUNK)
-            kind, flags, session, body = self.answer(data)
+            head = callback_head(PROTOCOL_VERSION, CALLBACK, 0, session, size, callback_id)
+            self.write_all(head + body)
+            kind, flags, session, body = self.await_answer()
         finally:
             self.last = None
             self.depth -= 1
@@ -438,8 +438,10 @@ class Lane:
             raise callbacks.exception(*loads(body))
         return self.load_with_refs(session, body) if flags & frames.HAS_REFS else loads(body)
 
-    def answer(self, data: bytes) -> Answer:
+    def await_answer(self) -> Answer:
         """What the host answers to a callback, after what it asks for meanwhile."""
+        data = self.read(self.reader, CHUNK)
+        # Mostly that is the answer, and `serve` has much to get ready.
         if len(data) >= frames.HEADER_LEN:
             _, kind, flags, session, length = frames.HEADER.unpack_from(data)
             if kind in ANSWERS and len(data) == frames.HEADER_LEN + length:

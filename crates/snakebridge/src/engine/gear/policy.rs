@@ -73,8 +73,8 @@ const ENOUGH: u32 = 2;
 /// A mailbox has to be made for the first time.
 const ENOUGH_AT_FIRST: u32 = 32;
 const MOST_ENOUGH: u32 = 256;
-/// The most that an account has, and the least, in nanoseconds.
-const CREDIT: i64 = 1_000_000;
+/// The most that an account has, and the least, in nanoseconds: a thread is held up now and then on any machine.
+const CREDIT: i64 = 5_000_000;
 const DEBT: i64 = -500_000;
 /// Turns of a rest, at first and at most: about a millisecond, and half a minute of calls that follow
 /// closely. A single try costs less than ten milliseconds.
@@ -168,6 +168,8 @@ impl Policy {
     }
 
     fn settle(&mut self, gained: i64) {
+        // Half of it is for the core that has looked: where it is all the same, others should have that.
+        let gained = if gained > 0 { gained / 2 } else { gained };
         self.gained = self.gained.saturating_add(gained);
         self.account = self.account.saturating_add(gained).min(CREDIT);
         if self.account > DEBT {
