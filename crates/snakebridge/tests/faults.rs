@@ -8,8 +8,8 @@ mod common;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{bridge, bridge_with, eventually, is_running, kill, quiet, worker_pid};
-use snakebridge::{Bridge, ErrorKind, Ref, Retry, args};
+use common::{bridge, bridge_with, builder_with, eventually, is_running, kill, quiet, worker_pid};
+use snakebridge::{Bridge, ErrorKind, Pool, Ref, Retry, Spin, args};
 
 fn works(py: &Bridge) {
     let root: f64 = py.call("math", "sqrt", (16,)).wait().unwrap();
@@ -241,10 +241,13 @@ fn a_worker_that_is_killed_inside_of_anything_is_lost_and_replaced() {
 
 #[test]
 fn garbage_on_the_lane_is_a_protocol_error() {
-    let (py, _folder) = bridge_with(
+    let (builder, folder) = builder_with(
         "import os, stat\ndef garble(data):\n    for fd in range(3, 64):\n        try:\n            \
          if stat.S_ISFIFO(os.fstat(fd).st_mode): os.write(fd, data)\n        except OSError: pass\n",
     );
+    // In second gear it is found when the pipe is read next.
+    let pool = Pool::new().module_path(folder.path()).spin(Spin::Off);
+    let py = builder.pool("default", pool).build().unwrap();
     for data in [&b"this is no frame at all"[..], &[1, 64, 0, 0], &[9; 40]] {
         let data = snakebridge::Bytes::from(data);
         // What looks like the start of a frame is waited for, but not longer than the call may take.

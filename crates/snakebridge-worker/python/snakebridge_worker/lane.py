@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from .control import Control
+    from .mailbox import Mailbox
     from .operations import Operation
 
     # Kind, flags, session and body of what answers a callback.
@@ -85,7 +86,7 @@ class Lane:
         self.read: Callable[[int, int], bytes] = os.read
         self.write: Callable[[int, bytes], int] = os.write
         self.announce: Callable[[], None] | None = None
-        self.mailbox: Any = None
+        self.mailbox: Mailbox | None = None
         self.sessions = sessions
         self.control = control
         self.encoder = Encoder(sessions)
@@ -371,8 +372,9 @@ class Lane:
                 self.mailbox = mailbox.open_mailbox(regions.find(segment))
             except MemoryError:
                 return
-        self.read, self.write, self.announce, set_looks = self.mailbox
-        set_looks(looks)
+        box = self.mailbox
+        box.set_looks(looks)
+        self.read, self.write, self.announce = box.read, box.write, box.announce
 
     def forget_contexts(self, pairs: tuple[int, ...]) -> None:
         """Forgets what belongs to sessions that were closed."""
@@ -464,6 +466,8 @@ class Lane:
     def forget(self) -> None:
         """In a forked child: the pipes are those of another process."""
         self.thread = 0
+        if self.mailbox is not None:
+            self.mailbox.forget()
         if self.control is not None:
             self.control.forget()
 

@@ -19,19 +19,7 @@ from . import frames, news
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import mmap
-    from typing import Callable, NamedTuple
-
-    class Gear(NamedTuple):
-        """How a lane reads and writes."""
-
-        # As `os.read` and `os.write` do.
-        read: Callable[[int, int], bytes]
-        write: Callable[[int, bytes], int]
-        # Tells of a reply that goes through the pipe.
-        announce: Callable[[], None]
-        # Takes how often to look for a request before the lane sleeps, as a power of two.
-        set_looks: Callable[[int], None]
-
+    from typing import Callable
 
 # Cells of one byte: counts of messages, who sleeps.
 _TO_WORKER = 0
@@ -54,15 +42,32 @@ _RING = frames.header(frames.RING, 0)
 _ORDERED = ("x86_64", "amd64", "i686", "i386")
 
 
-def open_mailbox(
-    box: mmap.mmap, *, is_ordered: bool | None = None
-) -> tuple[
-    Callable[[int, int], bytes],
-    Callable[[int, bytes], int],
-    Callable[[], None],
-    Callable[[int], None],
-]:
-    """The parts of a `Gear`, with this mailbox beside the pipes of the lane."""
+class Mailbox:
+    """How a lane in second gear reads and writes."""
+
+    __slots__ = ("announce", "forget", "read", "set_looks", "write")
+
+    def __init__(
+        self,
+        read: Callable[[int, int], bytes],
+        write: Callable[[int, bytes], int],
+        announce: Callable[[], None],
+        set_looks: Callable[[int], None],
+        forget: Callable[[], None],
+    ) -> None:
+        # As `os.read` and `os.write` do.
+        self.read = read
+        self.write = write
+        # Tells of a reply that goes through the pipe.
+        self.announce = announce
+        # Takes how often to look for a request before the lane sleeps, as a power of two.
+        self.set_looks = set_looks
+        # In a forked child: lets go of the memory, which is that of another process.
+        self.forget = forget
+
+
+def open_mailbox(box: mmap.mmap, *, is_ordered: bool | None = None) -> Mailbox:
+    """The mailbox in some memory, beside the pipes of a lane."""
     if is_ordered is None:
         is_ordered = os.uname().machine.lower() in _ORDERED
     lengths = memoryview(box).cast("I")
@@ -167,4 +172,9 @@ def open_mailbox(
         nonlocal looks
         looks = 1 << exponent
 
-    return read, write, announce, set_looks
+    def forget() -> None:
+        """Whoever reads or writes now gets an error."""
+        lengths.release()
+        box.close()
+
+    return Mailbox(read, write, announce, set_looks, forget)

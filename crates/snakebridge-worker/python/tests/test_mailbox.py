@@ -51,15 +51,14 @@ class MailboxTest(unittest.TestCase):
         self.open(is_ordered=True)
 
     def open(self, *, is_ordered: bool) -> None:
-        gear = mailbox.open_mailbox(self.host.box, is_ordered=is_ordered)
-        self.read_from, self.write_to, self.announce, self.set_looks = gear
-        self.set_looks(4)
+        self.mailbox = mailbox.open_mailbox(self.host.box, is_ordered=is_ordered)
+        self.mailbox.set_looks(4)
 
     def read(self) -> bytes:
-        return self.read_from(self.requests, 8192)
+        return self.mailbox.read(self.requests, 8192)
 
     def write(self, data: bytes) -> int:
-        return self.write_to(self.replies, data)
+        return self.mailbox.write(self.replies, data)
 
     @contextmanager
     def own_threads(self, count: int) -> Iterator[None]:
@@ -98,7 +97,7 @@ class MailboxTest(unittest.TestCase):
     def test_a_sleeper_is_woken_by_a_ring(self) -> None:
         found: list[bytes] = []
         thread = threading.Thread(target=lambda: found.append(self.read()))
-        self.set_looks(0)
+        self.mailbox.set_looks(0)
         thread.start()
         while not self.host.box[WORKER_SLEEPS]:
             pass
@@ -112,7 +111,7 @@ class MailboxTest(unittest.TestCase):
         os.write(self.request_end, b"long")
         self.assertEqual(self.read(), b"long")
         os.write(self.request_end, b"found before its announcement")
-        self.set_looks(0)
+        self.mailbox.set_looks(0)
         self.assertEqual(self.read(), b"found before its announcement")
         self.host.post(b"next")
         self.assertEqual(self.read(), b"next")
@@ -120,7 +119,7 @@ class MailboxTest(unittest.TestCase):
     def test_the_end_of_the_pipe_is_an_end(self) -> None:
         reader, writer = os.pipe()
         os.close(writer)
-        self.assertEqual(self.read_from(reader, 10), b"")
+        self.assertEqual(self.mailbox.read(reader, 10), b"")
         os.close(reader)
 
     def test_replies_go_into_the_box_and_wake_a_host_that_sleeps(self) -> None:
@@ -142,7 +141,7 @@ class MailboxTest(unittest.TestCase):
         self.assertEqual(self.write(bytes(CAPACITY + 1)), CAPACITY + 1)
         self.assertEqual(self.host.look(), b"")
         self.assertEqual(len(os.read(self.reply_end, 1 << 16)), CAPACITY + 1)
-        self.announce()
+        self.mailbox.announce()
         self.assertEqual(self.host.look(), b"")
 
     def test_counts_go_round(self) -> None:
@@ -154,10 +153,18 @@ class MailboxTest(unittest.TestCase):
 
     def test_it_does_not_look_for_long_beside_other_threads(self) -> None:
         # Many more looks than a test could wait for.
-        self.set_looks(60)
+        self.mailbox.set_looks(60)
         os.write(self.request_end, b"request")
         with self.own_threads(-1):
             self.assertEqual(self.read(), b"request")
+
+    def test_a_forked_child_has_no_part_in_it(self) -> None:
+        self.host.lengths.release()
+        self.mailbox.forget()
+        with self.assertRaises(ValueError):
+            self.read()
+        with self.assertRaises(ValueError):
+            self.write(b"reply")
 
 
 if __name__ == "__main__":
