@@ -127,6 +127,7 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
         "tests of texts that people read",
         &["snakebridge", "snakebridge-cli", "snakebridge-testkit"],
     ),
+    ("loom", "a test of the order of memory accesses", &["snakebridge-shm"]),
     (
         "proptest",
         "tests with made-up input",

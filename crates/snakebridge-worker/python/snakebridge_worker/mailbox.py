@@ -1,11 +1,12 @@
 """The second gear of a lane: a mailbox in shared memory, from the side of the worker.
 
-While a lane is in second gear it reads and writes through the functions that `open_mailbox` gives in the place of
-`os.read` and `os.write`: they look for a request in the mailbox for a while before they sleep on the pipe, and put replies
-there. The host says when, and how long to look.
+While a lane is in second gear it reads and writes through the functions of a `Mailbox` in the
+place of `os.read` and `os.write`: they look for a request in the mailbox for a while before they
+sleep on the pipe, and put replies there. The host says when, and how long to look.
 
-Places and protocol are those of `snakebridge_shm::mailbox`, where it is said why no wake-up is lost. Cells of one byte are read
-and written by single instructions: the index of a `mmap` is no more than that.
+Places and protocol are those of `snakebridge_shm::mailbox`, where it is said why no wake-up is
+lost. Cells of one byte are read and written by single instructions: the index of a `mmap` is no
+more than that.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ _TO_WORKER = 0
 _TO_HOST = 64
 _WORKER_SLEEPS = 128
 _HOST_SLEEPS = 192
-# Cells of four bytes, by their index as such: lengths of messages; 0 for one that comes through the pipe.
+# Cells of four bytes, by their index as such: lengths of messages; 0 for one that comes through
+# the pipe.
 _TO_WORKER_LENGTH = 1
 _TO_HOST_LENGTH = 17
 _CAPACITY = 30 << 10

@@ -1,7 +1,7 @@
 """What arrays in shared memory have to tell the host with the next reply, and where helpers are.
 
-Apart from `regions` and `helpers`, which are imported when there is such an array or such a call:
-nobody else is to pay for them.
+Also how many threads are those of the worker itself. Apart from `regions`, `helpers` and `mailbox`,
+which are imported when they are needed: nobody else is to pay for them.
 """
 
 from __future__ import annotations

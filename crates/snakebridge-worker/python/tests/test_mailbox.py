@@ -6,8 +6,6 @@ import mmap
 import os
 import threading
 import unittest
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from snakebridge_worker import frames, mailbox, news
 
@@ -59,15 +57,6 @@ class MailboxTest(unittest.TestCase):
 
     def write(self, data: bytes) -> int:
         return self.mailbox.write(self.replies, data)
-
-    @contextmanager
-    def own_threads(self, count: int) -> Iterator[None]:
-        before = news.own_threads[0]
-        news.own_threads[0] = count
-        try:
-            yield
-        finally:
-            news.own_threads[0] = before
 
     def test_a_request_in_the_box_is_read_without_the_pipe(self) -> None:
         for is_ordered in (True, False):
@@ -155,8 +144,9 @@ class MailboxTest(unittest.TestCase):
         # Many more looks than a test could wait for.
         self.mailbox.set_looks(60)
         os.write(self.request_end, b"request")
-        with self.own_threads(-1):
-            self.assertEqual(self.read(), b"request")
+        self.addCleanup(news.own_threads.__setitem__, 0, news.own_threads[0])
+        news.own_threads[0] = -1
+        self.assertEqual(self.read(), b"request")
 
     def test_a_forked_child_has_no_part_in_it(self) -> None:
         self.host.lengths.release()
