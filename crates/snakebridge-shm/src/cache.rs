@@ -11,7 +11,14 @@ use crate::segment::{Segment, size_for};
 pub struct Cache {
     most_bytes: usize,
     /// Those that came last at the end: their pages are the warmest.
-    free: Mutex<VecDeque<Segment>>,
+    free: Mutex<VecDeque<Free>>,
+}
+
+#[derive(Debug)]
+struct Free {
+    segment: Segment,
+    /// Whether it was here when those that stay unused were last looked for.
+    is_old: bool,
 }
 
 impl Cache {
@@ -28,10 +35,10 @@ impl Cache {
     pub fn take(&self, least: usize) -> io::Result<Segment> {
         let size = size_for(least).ok_or(io::ErrorKind::OutOfMemory)?;
         let mut free = self.lock();
-        if let Some(place) = free.iter().rposition(|segment| segment.len() == size)
-            && let Some(segment) = free.remove(place)
+        if let Some(place) = free.iter().rposition(|free| free.segment.len() == size)
+            && let Some(found) = free.remove(place)
         {
-            return Ok(segment);
+            return Ok(found.segment);
         }
         drop(free);
         Segment::new(size).or_else(|error| {
@@ -46,19 +53,31 @@ impl Cache {
     pub fn put(&self, segment: Segment) {
         let mut gone = Vec::new();
         let mut free = self.lock();
-        let mut bytes: usize = free.iter().map(Segment::len).sum::<usize>() + segment.len();
-        free.push_back(segment);
+        let before: usize = free.iter().map(|free| free.segment.len()).sum();
+        let mut bytes = before + segment.len();
+        free.push_back(Free { segment, is_old: false });
         while bytes > self.most_bytes
             && let Some(oldest) = free.pop_front()
         {
-            bytes -= oldest.len();
+            bytes -= oldest.segment.len();
             gone.push(oldest);
         }
         drop(free); // Giving large memory back takes a while.
         drop(gone);
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Segment>> {
+    /// Gives back what nobody has used since the last time that this was called.
+    pub fn age(&self) {
+        let mut free = self.lock();
+        let (old, mut used): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut *free).into_iter().partition(|free| free.is_old);
+        used.iter_mut().for_each(|free| free.is_old = true);
+        *free = used;
+        drop(free);
+        drop(old);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Free>> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -79,6 +98,22 @@ mod tests {
         assert_ne!(cache.take(2 * SMALLEST).unwrap().id(), id, "it is too small");
         assert_eq!(cache.take(1).unwrap().id(), id);
         assert_ne!(cache.take(1).unwrap().id(), id, "it is in use");
+    }
+
+    #[test]
+    fn what_stays_unused_is_given_back() {
+        let cache = Cache::new(1 << 20);
+        let [used, unused] = [1, 2].map(|n| cache.take(n * SMALLEST).unwrap());
+        let tokens = [used.token(), unused.token()];
+        cache.put(unused);
+        cache.put(used);
+        cache.age();
+        let used = cache.take(SMALLEST).unwrap();
+        cache.put(used);
+        cache.age();
+        assert_eq!(tokens.each_ref().map(Weak::strong_count), [1, 0]);
+        cache.age();
+        assert_eq!(tokens.each_ref().map(Weak::strong_count), [0, 0]);
     }
 
     #[test]

@@ -47,6 +47,12 @@ impl Segment {
         Ok(Self { id, descriptor, start, len, token: Arc::default(), _place: place })
     }
 
+    /// How many there are in this process.
+    #[must_use]
+    pub fn count() -> usize {
+        TAKEN.load(Ordering::Relaxed)
+    }
+
     /// A number that no other segment of this process has, or had.
     #[must_use]
     pub fn id(&self) -> u64 {

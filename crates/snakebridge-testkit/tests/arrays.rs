@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -399,6 +400,70 @@ fn an_array_that_was_sent_twice_is_kept_until_both_are_gone() {
         py.exec("builtins", "len", (views,)).wait().unwrap();
     }
     assert_eq!(first.item::<u8>(99_999).wait().unwrap(), 5);
+}
+
+#[test]
+fn what_goes_through_shared_memory_is_counted() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let python = environment::with_packages(folder, &["numpy", "pandas"]).unwrap();
+    let py = Bridge::builder().python(python.to_str().unwrap()).build().unwrap();
+    let counts = || {
+        let memory = py.status().unwrap().memory;
+        (memory.copied, memory.shared)
+    };
+    let items = vec![1_u8; 100_000];
+    py.exec("builtins", "len", (ArrayView::from(&items[..1000]),)).wait().unwrap();
+    assert_eq!(counts(), (0, 0), "it is small");
+    py.exec("builtins", "len", (ArrayView::from(&items),)).wait().unwrap();
+    assert_eq!(counts(), (100_000, 0));
+    let ones: Array<f64> = py.call("numpy", "ones", (100_000,)).wait().unwrap();
+    assert_eq!(counts(), (900_000, 0));
+    py.exec("builtins", "len", (&ones,)).wait().unwrap();
+    assert_eq!(counts(), (900_000, 800_000));
+    let filled = ArrayMut::<u8>::zeros(&[100_000]).unwrap().freeze();
+    py.exec("builtins", "len", (&filled,)).wait().unwrap();
+    assert_eq!(counts(), (900_000, 900_000));
+}
+
+/// In a process of its own, because other tests have segments too.
+#[test]
+fn memory_that_stays_unused_is_given_back() {
+    const INNER: &str = "SNAKEBRIDGE_TEST_UNUSED";
+    if std::env::var_os(INNER).is_none() {
+        let this = std::env::current_exe().unwrap();
+        let done = std::process::Command::new(this)
+            .args(["--exact", "memory_that_stays_unused_is_given_back"])
+            .env(INNER, "1")
+            .status();
+        return assert!(done.unwrap().success());
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let python = environment::with_packages(folder, &["numpy", "pandas"]).unwrap();
+    let builder = Bridge::builder().python(python.to_str().unwrap());
+    let py = builder.keep_memory(Duration::from_millis(20)).build().unwrap();
+    let segments = || py.status().unwrap().memory.segments;
+    let held: Array<f64> = py.call("numpy", "ones", (100_000,)).wait().unwrap();
+    for n in 1..5_usize {
+        let items = vec![1.0; n * 20_000];
+        let twice: Array<f64> =
+            py.call("numpy", "multiply", (ArrayView::from(&items), 2)).wait().unwrap();
+        assert_eq!(twice.len(), items.len());
+    }
+    // Those that nobody uses go, here and in the worker; what is held stays.
+    let begin = Instant::now();
+    while segments() > 1 {
+        assert!(begin.elapsed() < Duration::from_secs(60), "{} are left", segments());
+        std::thread::yield_now();
+    }
+    assert!(held.as_slice().iter().all(|item| *item == 1.0));
+    drop(held);
+    while segments() > 0 {
+        assert!(begin.elapsed() < Duration::from_secs(60), "{} are left", segments());
+        std::thread::yield_now();
+    }
+    assert_eq!(shared_mappings(), 0);
+    let ones: Array<f64> = py.call("numpy", "ones", (100_000,)).wait().unwrap();
+    assert_eq!(ones.len(), 100_000);
 }
 
 /// Many arrays of all sizes, in both directions, while workers are killed.

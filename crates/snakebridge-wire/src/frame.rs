@@ -168,6 +168,12 @@ pub enum Kind {
     SegmentFreed = 120,
     /// On the control channel, host to worker: the segment with this id is not used any more.
     SegmentForgotten = 121,
+    /// On the control channel, host to worker: the segment with this id, which is for results, is wanted back
+    /// if it is free.
+    SegmentRecalled = 122,
+    /// On the control channel, worker to host: the segment with this id, which was wanted back, is not used
+    /// any more.
+    SegmentReturned = 123,
 
     /// Ahead of a request: the lane shifts into second gear, with the mailbox in the segment with this id (eight bytes),
     /// in which the worker looks 2^n times (one byte) before it sleeps; into first gear for id 0. Has no reply.
@@ -270,6 +276,8 @@ impl Kind {
             119 => Self::WantSegment,
             120 => Self::SegmentFreed,
             121 => Self::SegmentForgotten,
+            122 => Self::SegmentRecalled,
+            123 => Self::SegmentReturned,
             129 => Self::CallIter,
             130 => Self::GetIter,
             131 => Self::MethodIter,

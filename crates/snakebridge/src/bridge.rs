@@ -474,7 +474,8 @@ impl Bridge {
     /// # Errors
     /// The bridge is gone.
     pub fn status(&self) -> Result<Status> {
-        Ok(Status { pools: self.home.engine()?.shared.status() })
+        let shared = &self.home.engine()?.shared;
+        Ok(Status { pools: shared.status(), memory: shared.memory.status() })
     }
 
     /// Forgets the results that the pools keep; see [`Pool::keep_results`](crate::Pool::keep_results).

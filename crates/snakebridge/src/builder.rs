@@ -60,6 +60,7 @@ pub struct BridgeBuilder {
     #[cfg(feature = "env")]
     pub(crate) environments: crate::env::Options,
     monitor: bool,
+    keep_memory: Duration,
 }
 
 /// The name of the pool that serves calls which name none.
@@ -81,6 +82,7 @@ impl BridgeBuilder {
             #[cfg(feature = "env")]
             environments: crate::env::Options::default(),
             monitor: false,
+            keep_memory: Duration::from_secs(10),
         }
     }
 
@@ -229,6 +231,14 @@ impl BridgeBuilder {
         self
     }
 
+    /// How long shared memory for arrays and tables is kept for the next ones while nobody uses it; it is given back
+    /// before twice that time is over. What is used again saves the time that new memory takes, which is ten
+    /// times that of the copy. Default: 10 seconds.
+    pub fn keep_memory(mut self, limit: Duration) -> Self {
+        self.keep_memory = limit.min(FOREVER);
+        self
+    }
+
     /// Checks the settings and starts the bridge. Workers start in the background: calls wait for
     /// them, and [`Bridge::ready`] does nothing else.
     ///
@@ -273,7 +283,7 @@ impl BridgeBuilder {
             return Err(Error::new(ErrorKind::Config, message).with_hint("leave `monitor` out"));
         }
         let monitor = self.monitor || monitor::is_wanted_by_environment();
-        let Self { output, profiles, sessions, .. } = self;
-        Ok(Config { pools, package, output, profiles, sessions, monitor })
+        let Self { output, profiles, sessions, keep_memory, .. } = self;
+        Ok(Config { pools, package, output, profiles, sessions, monitor, keep_memory })
     }
 }

@@ -124,7 +124,7 @@ pub use pool::Pool;
 pub use refs::Ref;
 pub use session::{Session, SessionBuilder};
 pub use status::{
-    PoolStatus, RefStatus, ResultsStatus, SessionStatus, Status, WorkerState, WorkerStatus,
+    MemoryStatus, PoolStatus, RefStatus, ResultsStatus, SessionStatus, Status, WorkerState, WorkerStatus,
 };
 pub use streams::Iter;
 #[cfg(feature = "tokio")]

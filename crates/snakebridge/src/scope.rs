@@ -125,7 +125,7 @@ pub(crate) fn share_with(len: usize, fill: impl FnOnce(&mut [u8])) -> Option<u64
     }
     let mut segment = take_segment(len)?;
     fill(&mut segment.bytes_mut()[..len]);
-    share_region(Region::of(segment, len))
+    share_region(Region::copied(segment, len))
 }
 
 fn may_share() -> bool {

@@ -15,6 +15,23 @@ use crate::engine::sessions::SessionState;
 pub struct Status {
     /// The pools; the one that serves calls which name none comes first.
     pub pools: Vec<PoolStatus>,
+    /// Arrays, tables and other large values in shared memory.
+    pub memory: MemoryStatus,
+}
+
+/// What has gone through shared memory between a program and its workers.
+///
+/// The difference between two of them is what the calls in between took. What is small goes through a pipe and
+/// is not counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemoryStatus {
+    /// Bytes so far that were copied into shared memory, here for an argument or by a worker for a result.
+    pub copied: u64,
+    /// Bytes so far that were arguments and in shared memory already, so that nothing was copied.
+    pub shared: u64,
+    /// Pieces of shared memory of this process, of all bridges: those in use, and those kept for the next arrays.
+    pub segments: usize,
 }
 
 /// The state of a pool.

@@ -125,7 +125,7 @@ class Control:
                 descriptor = self._descriptors.pop(0)
                 faulthandler.dump_traceback(descriptor, all_threads=True)
                 os.close(descriptor)
-            elif kind in (frames.SEGMENT, frames.SEGMENT_FREED, frames.SEGMENT_FORGOTTEN):
+            elif frames.SEGMENT <= kind <= frames.SEGMENT_RECALLED:
                 self._segment(kind, body)
 
     def _segment(self, kind: int, body: bytes) -> None:
@@ -139,6 +139,10 @@ class Control:
             descriptor = self._descriptors.pop(0)
             return regions.add(segment, size, descriptor, purpose)
         (segment,) = frames.NUMBER.unpack(body)
+        if kind == frames.SEGMENT_RECALLED:
+            if regions.recalled(segment):
+                self.send(frames.frame(frames.SEGMENT_RETURNED, body))
+            return None
         (regions.freed if kind == frames.SEGMENT_FREED else regions.forgotten)(segment)
         return None
 

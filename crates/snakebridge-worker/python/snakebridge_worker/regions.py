@@ -2,7 +2,8 @@
 
 The host makes all of them. It sends arrays in segments that can only be read here, and has them
 back with the reply, unless something still holds the array: then it is told when that is gone. For
-results it lends segments, which are its own again with the reply, until it frees them.
+results it lends segments, which are its own again with the reply, until it frees them; those that
+stay unused it wants back.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import mmap
 import os
 import weakref
 from threading import Condition
+from time import monotonic
 
 from . import frames, news
 from .codec import PICKLE_PROTOCOL, dumps
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 SMALLEST = 1 << 16
 # How long to wait for the host. It answers at once, unless it is stopped.
 _LIMIT = 10.0
+# How long not to ask for more after there was no room for one that the host had.
+_FULL = 10.0
 
 # None for what could not be mapped.
 _maps: dict[int, mmap.mmap | None] = {}
@@ -30,8 +34,8 @@ _maps: dict[int, mmap.mmap | None] = {}
 _free: dict[int, list[int]] = {}
 # How often the host had none.
 _refusals = [0]
-# Whether there was no room for one of the segments that the host had.
-_is_full = [False]
+# Until when there is no room for more.
+_full_until = [0.0]
 # Whatever of these has changed.
 _changed = Condition()
 
@@ -58,8 +62,9 @@ def add(segment: int, size: int, descriptor: int, purpose: int) -> None:
     with _changed:
         _maps[segment] = mapped
         if is_for_results and mapped is None:
-            # Asking again would have the host lend one more that is of no use.
-            _is_full[0] = True
+            # Asking again at once would have the host lend one more that is of no use.
+            _full_until[0] = monotonic() + _FULL
+            _refusals[0] += 1
         elif is_for_results:
             _free.setdefault(size, []).append(segment)
         _changed.notify_all()
@@ -84,6 +89,21 @@ def forgotten(segment: int) -> None:
     """The host has given a segment up."""
     with _changed:
         _maps.pop(segment, None)
+        _full_until[0] = 0.0
+
+
+def recalled(segment: int) -> bool:
+    """The host wants a segment for results back. Whether it is free, and so given up."""
+    with _changed:
+        mapped = _maps.get(segment)
+        if mapped is not None:
+            free = _free.get(len(mapped), [])
+            if segment not in free:
+                return False
+            free.remove(segment)
+        _maps.pop(segment, None)
+        _full_until[0] = 0.0
+        return True
 
 
 def find(segment: int) -> mmap.mmap:
@@ -105,10 +125,10 @@ def take(count: int) -> tuple[int, mmap.mmap] | None:
     size = 1 << (count - 1).bit_length()
     with _changed:
         free = _free.setdefault(size, [])
-        if not free and not _is_full[0]:
+        if not free and _full_until[0] <= monotonic():
             refusals = _refusals[0]
             control.send(frames.frame(frames.WANT_SEGMENT, frames.NUMBER.pack(size)))
-            _changed.wait_for(lambda: free or _is_full[0] or refusals != _refusals[0], _LIMIT)
+            _changed.wait_for(lambda: free or refusals != _refusals[0], _LIMIT)
         if not free:
             return None
         segment = free.pop()

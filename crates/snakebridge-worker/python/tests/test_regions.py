@@ -129,14 +129,34 @@ class Regions(unittest.TestCase):
             regions.find(7)
         regions.forgotten(7)
 
-    def test_where_none_can_be_mapped_the_host_is_asked_once(self) -> None:
+    def test_where_none_can_be_mapped_the_host_is_not_asked_for_a_while(self) -> None:
         host: Any = Host()
         news.control = host
-        with mock.patch.object(regions, "_is_full", [False]):
+        with mock.patch.object(regions, "_full_until", [0.0]):
             with mock.patch("mmap.mmap", side_effect=OSError):
-                self.assertIsNone(regions.take(1 << 29))
-            self.assertIsNone(regions.take(1 << 29))
-        self.assertEqual(host.asked, [1 << 29])
+                self.assertIsNone(regions.take(1 << 17))
+            self.assertIsNone(regions.take(1 << 17))
+            self.assertEqual(host.asked, [1 << 17])
+            # What could not be mapped can be given back, and then there may be room.
+            self.assertTrue(regions.recalled(1001))
+            taken = regions.take(1 << 17)
+            assert taken is not None
+            self.assertEqual(host.asked, [1 << 17, 1 << 17])
+            regions.forgotten(taken[0])
+
+    def test_free_segments_are_given_back(self) -> None:
+        host: Any = Host()
+        news.control = host
+        taken = regions.take(1 << 18)
+        assert taken is not None
+        segment, _ = taken
+        self.assertFalse(regions.recalled(segment), "it is in use")
+        regions.freed(segment)
+        self.assertTrue(regions.recalled(segment))
+        again = regions.take(1 << 18)
+        assert again is not None
+        self.assertNotEqual(again[0], segment)
+        regions.forgotten(again[0])
 
     def test_one_that_never_comes(self) -> None:
         limit = mock.patch.object(regions, "_LIMIT", 0.001)

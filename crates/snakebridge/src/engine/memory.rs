@@ -3,16 +3,19 @@
 //! Segments for arguments come from one cache of the process, and are lent to a worker with a
 //! request. They are free again with the reply, unless the worker says that it keeps them. Segments for
 //! results are made for one worker, which fills them; they are free again when nobody reads them here.
+//! What stays unused for a while is given back.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use snakebridge_pool::WorkerKey;
 use snakebridge_shm::{Cache, SMALLEST, Segment};
 
 use super::{Command, Shared};
+use crate::status::MemoryStatus;
 
 /// Most bytes that are kept for further arguments.
 const MOST_CACHED: usize = 512 << 20;
@@ -32,8 +35,17 @@ struct Inner {
     /// None only while it is dropped.
     segment: Option<Arc<Segment>>,
     len: usize,
+    /// Whether it was copied here, and that was not counted yet.
+    is_fresh: AtomicBool,
     /// Who has filled it; none for arguments.
     lent_by: Option<(Weak<Shared>, WorkerKey)>,
+}
+
+/// Gives back the segments for arguments that nobody has used since the last time that this was called.
+/// Whether there are others still, in use or not.
+pub(crate) fn age() -> bool {
+    CACHE.age();
+    Segment::count() > 0
 }
 
 /// A segment for so many bytes of arguments, where they are enough for one and there is memory to share.
@@ -46,12 +58,27 @@ impl Region {
     pub(crate) fn copy_of(data: &[u8]) -> Option<Self> {
         let mut segment = take_segment(data.len())?;
         segment.write(data);
-        Some(Self::of(segment, data.len()))
+        Some(Self::copied(segment, data.len()))
+    }
+
+    /// The first bytes of a segment, into which something was copied.
+    pub(crate) fn copied(segment: Segment, len: usize) -> Self {
+        Self::new(Arc::new(segment), len, true, None)
     }
 
     /// The first bytes of a segment, which is complete.
     pub(crate) fn of(segment: Segment, len: usize) -> Self {
-        Self(Arc::new(Inner { segment: Some(Arc::new(segment)), len, lent_by: None }))
+        Self::new(Arc::new(segment), len, false, None)
+    }
+
+    fn new(
+        segment: Arc<Segment>,
+        len: usize,
+        is_fresh: bool,
+        lent_by: Option<(Weak<Shared>, WorkerKey)>,
+    ) -> Self {
+        let is_fresh = AtomicBool::new(is_fresh);
+        Self(Arc::new(Inner { segment: Some(segment), len, is_fresh, lent_by }))
     }
 
     pub(crate) fn id(&self) -> u64 {
@@ -81,6 +108,9 @@ impl Drop for Inner {
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     state: Mutex<State>,
+    /// Bytes that were copied into shared memory, and those that were there already.
+    copied: AtomicU64,
+    shared: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -88,9 +118,17 @@ struct State {
     /// Segments for arguments that a worker has mapped.
     known: HashMap<(WorkerKey, u64), Weak<()>>,
     /// Segments for results.
-    lent: HashMap<(WorkerKey, u64), Arc<Segment>>,
+    lent: HashMap<(WorkerKey, u64), Lent>,
     /// Arguments that a worker still uses.
     kept: HashMap<(WorkerKey, u64), Region>,
+}
+
+/// A segment for results, at a worker.
+#[derive(Debug)]
+struct Lent {
+    segment: Arc<Segment>,
+    /// Whether no result has come in it since those that stay unused were last looked for.
+    is_old: bool,
 }
 
 /// A segment that a worker has to be told of.
@@ -121,6 +159,7 @@ impl Memory {
         worker: WorkerKey,
         regions: &[Region],
     ) -> std::io::Result<(Vec<Introduction>, Vec<u64>)> {
+        regions.iter().for_each(|region| self.count(region));
         let mut state = self.lock();
         let mut new = Vec::new();
         for segment in regions.iter().filter_map(|region| region.0.segment.as_ref()) {
@@ -139,7 +178,7 @@ impl Memory {
         let mut state = self.lock();
         // It may come back as an argument.
         state.known.insert((worker, segment.id()), segment.token());
-        state.lent.insert((worker, segment.id()), segment);
+        state.lent.insert((worker, segment.id()), Lent { segment, is_old: false });
         Ok(introduction)
     }
 
@@ -151,10 +190,15 @@ impl Memory {
         id: u64,
         len: u64,
     ) -> Option<Region> {
-        let segment = Arc::clone(self.lock().lent.get(&(worker, id))?);
+        let mut state = self.lock();
+        let lent = state.lent.get_mut(&(worker, id))?;
+        lent.is_old = false;
+        let segment = Arc::clone(&lent.segment);
+        drop(state);
         let len = usize::try_from(len).ok().filter(|len| *len <= segment.len())?;
         let lent_by = Some((Arc::downgrade(shared), worker));
-        Some(Region(Arc::new(Inner { segment: Some(segment), len, lent_by })))
+        self.copied.fetch_add(len as u64, Ordering::Relaxed);
+        Some(Region::new(segment, len, false, lent_by))
     }
 
     /// Nobody reads a result any more. Whether its worker can use the segment for another one; otherwise it
@@ -162,7 +206,7 @@ impl Memory {
     pub(crate) fn is_to_be_used_again(&self, worker: WorkerKey, id: u64) -> bool {
         let mut state = self.lock();
         let own = state.lent.iter().filter(|((of, _), _)| *of == worker);
-        let bytes: usize = own.map(|(_, segment)| segment.len()).sum();
+        let bytes: usize = own.map(|(_, lent)| lent.segment.len()).sum();
         if bytes <= MOST_LENT {
             return true;
         }
@@ -170,6 +214,46 @@ impl Memory {
         drop(state); // Giving large memory back takes a while.
         drop(gone);
         false
+    }
+
+    /// Segments for results that nobody has used since the last time that this was called, here or as far
+    /// as is known there.
+    pub(crate) fn unused(&self) -> Vec<(WorkerKey, u64)> {
+        let mut state = self.lock();
+        let mut unused = Vec::new();
+        for (key, lent) in &mut state.lent {
+            if Arc::strong_count(&lent.segment) > 1 {
+                continue;
+            }
+            if lent.is_old {
+                unused.push(*key);
+            }
+            lent.is_old = true;
+        }
+        unused
+    }
+
+    /// A worker has given back a segment for results.
+    pub(crate) fn returned(&self, worker: WorkerKey, id: u64) {
+        let mut state = self.lock();
+        state.known.remove(&(worker, id));
+        let gone = state.lent.remove(&(worker, id));
+        drop(state); // Giving large memory back takes a while.
+        drop(gone);
+    }
+
+    pub(crate) fn status(&self) -> MemoryStatus {
+        MemoryStatus {
+            copied: self.copied.load(Ordering::Relaxed),
+            shared: self.shared.load(Ordering::Relaxed),
+            segments: Segment::count(),
+        }
+    }
+
+    fn count(&self, region: &Region) {
+        let is_fresh = region.0.is_fresh.swap(false, Ordering::Relaxed);
+        let counter = if is_fresh { &self.copied } else { &self.shared };
+        counter.fetch_add(region.0.len as u64, Ordering::Relaxed);
     }
 
     /// A worker goes on using arguments after its reply.

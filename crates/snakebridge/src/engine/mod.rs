@@ -96,6 +96,8 @@ pub(crate) struct Config {
     pub(crate) sessions: SessionSettings,
     /// Whether other programs of the user can look at the bridge.
     pub(crate) monitor: bool,
+    /// How long shared memory stays unused before it is given back.
+    pub(crate) keep_memory: Duration,
 }
 
 /// Settings of one pool, checked.

@@ -54,6 +54,7 @@ pub(crate) fn start(
         flush_at: None,
         measure_at: None,
         monitor,
+        age_at: None,
     };
     let thread = std::thread::Builder::new()
         .name("snakebridge-supervisor".to_owned())
@@ -78,6 +79,8 @@ struct Supervisor {
     measure_at: Option<Instant>,
     /// By which other programs ask what the bridge is doing, where that is switched on.
     monitor: Option<Monitor>,
+    /// When memory is looked for that stays unused; none while there is none.
+    age_at: Option<Instant>,
 }
 
 /// How long workers may take to end by themselves when the bridge is shut down.
@@ -124,6 +127,7 @@ impl Supervisor {
             self.flush();
             self.measure();
             self.answer_monitors();
+            self.age_memory();
             self.shared.placement.handle_timeout();
         }
     }
@@ -157,7 +161,7 @@ impl Supervisor {
         let starts = self.processes.iter().flatten().filter_map(Process::start_deadline);
         let servers = self.fork_servers.iter().flatten().filter_map(ForkServer::due);
         let starts = starts.chain(servers);
-        let own = self.flush_at.into_iter().chain(self.measure_at);
+        let own = self.flush_at.into_iter().chain(self.measure_at).chain(self.age_at);
         let own = own.chain(self.stopping.iter().filter_map(|stopping| stopping.interrupt_at));
         let ended = self.ended_starts.iter().map(|ended| ended.until);
         starts.chain(ended).chain(own).chain(self.shared.placement.poll_timeout()).min()
@@ -194,6 +198,7 @@ impl Supervisor {
                 Ok(Some(Message::Callback(asked))) => self.call_back(place, asked),
                 Ok(Some(Message::Taken(number))) => self.taken(place, number),
                 Ok(Some(Message::WantSegment(size))) => self.want_segment(place, size),
+                Ok(Some(Message::SegmentReturned(id))) => self.segment_returned(place, id),
                 Err(_) => {
                     self.process_ended(place, false);
                     return None;
@@ -305,7 +310,10 @@ fn take_last_events(process: &mut Process, pump: &Pump) {
             match message {
                 Message::Event(event) => pump.tell(event),
                 Message::Callback(asked) => process.refuse_callback(asked.number),
-                Message::Hello(_) | Message::Taken(_) | Message::WantSegment(_) => {}
+                Message::Hello(_)
+                | Message::Taken(_)
+                | Message::WantSegment(_)
+                | Message::SegmentReturned(_) => {}
             }
         }
         if !more {

@@ -75,6 +75,8 @@ pub(super) enum Message {
     Taken(u64),
     /// The worker wants a segment of this size for results.
     WantSegment(u64),
+    /// The worker does not use this segment any more, which was wanted back.
+    SegmentReturned(u64),
 }
 
 /// What a worker says of itself when it is ready.
@@ -138,6 +140,10 @@ impl Process {
                 Kind::WantSegment => {
                     let size = frame.body.first_chunk();
                     size.map(|size| Message::WantSegment(u64::from_le_bytes(*size)))
+                }
+                Kind::SegmentReturned => {
+                    let id = frame.body.first_chunk();
+                    id.map(|id| Message::SegmentReturned(u64::from_le_bytes(*id)))
                 }
                 Kind::Refused => {
                     let version = String::from_utf8_lossy(frame.body).into_owned();

@@ -1,11 +1,12 @@
 //! Telling workers of segments of shared memory.
 
 use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 use snakebridge_pool::WorkerKey;
 use snakebridge_wire::{Header, Kind};
 
-use super::super::memory::{Introduction, Purpose};
+use super::super::memory::{self, Introduction, Purpose};
 use super::Supervisor;
 use super::process::Process;
 
@@ -19,6 +20,7 @@ impl Supervisor {
         introductions: Vec<Introduction>,
         forgotten: &[u64],
     ) {
+        self.age_memory_later();
         let Some(process) = self.process(worker) else { return };
         introductions.into_iter().for_each(|it| process.introduce(it));
         for id in forgotten {
@@ -38,11 +40,39 @@ impl Supervisor {
 
     /// A worker wants a segment for results. It does without where there is none.
     pub(super) fn want_segment(&mut self, place: usize, size: u64) {
+        self.age_memory_later();
         let Some(process) = &mut self.processes[place] else { return };
         let size = usize::try_from(size).ok().filter(|size| *size as u64 <= LARGEST);
         match size.and_then(|size| self.shared.memory.lend(process.key, size).ok()) {
             Some(introduction) => process.introduce(introduction),
             None => process.send(segment_frame(0, 0, Purpose::Results), None),
+        }
+    }
+
+    /// A worker has given back what was wanted back.
+    pub(super) fn segment_returned(&self, place: usize, id: u64) {
+        if let Some(process) = &self.processes[place] {
+            self.shared.memory.returned(process.key, id);
+        }
+    }
+
+    /// Sees to it that memory which stays unused is given back.
+    fn age_memory_later(&mut self) {
+        let keep = self.shared.config.keep_memory;
+        self.age_at = self.age_at.or_else(|| Instant::now().checked_add(keep));
+    }
+
+    pub(super) fn age_memory(&mut self) {
+        if self.age_at.take_if(|at| *at <= Instant::now()).is_none() {
+            return;
+        }
+        for (worker, id) in self.shared.memory.unused() {
+            if let Some(process) = self.process(worker) {
+                process.send(frame(Kind::SegmentRecalled, &id.to_le_bytes()), None);
+            }
+        }
+        if memory::age() {
+            self.age_memory_later();
         }
     }
 }
