@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use serde::Deserialize;
 use snakebridge::{
-    Array, ArrayMut, ArrayView, Bridge, Element, ErrorKind, Output, Ref, Value, args,
+    Array, ArrayMut, ArrayView, Bridge, Element, ErrorKind, Output, RawArray, Ref, Value, args,
 };
 use snakebridge_testkit::environment;
 
@@ -35,6 +35,36 @@ def made(kind):
         "memoryview": memoryview(bytes(range(6))).cast("B", (2, 3)),
         "array": array.array("i", [1, 2]),
     }[kind]
+
+def unusual(kind):
+    return {
+        "dates": numpy.array(["2024-02-29", "NaT"], dtype="datetime64[D]"),
+        "spans": numpy.array([1, -1], dtype="timedelta64[us]"),
+        "big endian": numpy.array([1, 258], dtype=">i2"),
+        "text": numpy.array([b"abc", b"d"]),
+        "unicode": numpy.array(["a", "\xe4"]),
+        "records": numpy.array([(1.5, 2), (2.5, -1)], dtype=[("x", "<f8"), ("y", "<i4", (1,))]),
+        "padded": numpy.zeros(2, dtype=numpy.dtype([("a", "u1"), ("b", "<i4")], align=True)),
+        "nested": numpy.zeros((2, 1), dtype=[("p", [("q", ">f4")]), ("s", "S3")]),
+        "empty": numpy.zeros((0, 3), dtype=[("x", "<f8")]),
+        "scalar": numpy.array(numpy.datetime64("2024-02-29T12", "h")),
+        "wide": numpy.zeros(2, dtype="longdouble"),
+    }[kind]
+
+def is_unusual(array, kind):
+    wanted = unusual(kind)
+    return [
+        array.dtype == wanted.dtype, array.shape == wanted.shape, array.tobytes() == wanted.tobytes(),
+    ]
+
+def viewed(dtype, shape, order, steps, axes):
+    count = 1
+    for many in shape:
+        count *= many
+    array = numpy.arange(count).reshape(shape).astype(dtype)
+    array = numpy.array(array, order=order)
+    array = array[(..., *(slice(None, None, step) for step in steps))].transpose(axes)
+    return {"array": array, "items": numpy.ravel(array).astype("f8").tolist(), "shape": array.shape}
 
 def record():
     return {"name": "grid", "grid": numpy.eye(2), "rest": [numpy.arange(3)]}
@@ -132,6 +162,106 @@ fn order_and_strides_are_made_c_order() {
     assert_eq!(array.as_slice(), [3, 2, 1, 0, 11, 10, 9, 8]);
     let array = made("transposed").wait().unwrap();
     assert_eq!((array.get(&[3, 2]), array.get(&[2, 3]), array.get(&[1])), (Some(&11), None, None));
+}
+
+/// Views of arrays in either order, with steps forwards and backwards, their axes in any order.
+fn views() -> impl Strategy<Value = (Vec<usize>, char, Vec<i64>, Vec<usize>)> {
+    prop::collection::vec(0..5_usize, 0..5).prop_flat_map(|shape| {
+        let steps =
+            prop::collection::vec(prop::sample::select(vec![-2_i64, -1, 1, 2]), shape.len());
+        let axes = Just((0..shape.len()).collect::<Vec<_>>()).prop_shuffle();
+        (Just(shape), prop::sample::select(vec!['C', 'F']), steps, axes)
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(bound = "")]
+struct Viewed<T: Element> {
+    array: Array<T>,
+    items: Vec<f64>,
+    shape: Vec<usize>,
+}
+
+fn compare<T: Element>(
+    dtype: &str,
+    (shape, order, steps, axes): &(Vec<usize>, char, Vec<i64>, Vec<usize>),
+    number: impl Fn(&T) -> f64,
+) {
+    let args = (dtype, shape, order, steps, axes);
+    let viewed: Viewed<T> = numpy().call("fixture", "viewed", args).wait().unwrap();
+    let items: Vec<f64> = viewed.array.as_slice().iter().map(number).collect();
+    assert_eq!((viewed.array.shape(), items), (&viewed.shape[..], viewed.items));
+    // It is the same once more, from here.
+    let back: Array<T> = numpy().call("numpy", "asarray", (&viewed.array,)).wait().unwrap();
+    assert_eq!(back, viewed.array);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn views_of_any_kind_are_exact(view in views()) {
+        compare::<i8>("i1", &view, |item| f64::from(*item));
+        compare::<u16>("<u2", &view, |item| f64::from(*item));
+        compare::<i64>("<i8", &view, |item| *item as f64);
+        compare::<f32>("<f4", &view, |item| f64::from(*item));
+        compare::<half::f16>("<f2", &view, |item| f64::from(*item));
+        compare::<bool>("?", &view, |item| f64::from(u8::from(*item)));
+        compare::<[f32; 2]>("<c8", &view, |item| f64::from(item[0]));
+    }
+}
+
+#[test]
+fn arrays_of_any_dtype_are_bytes_with_its_description() {
+    let py = numpy();
+    let kinds = [
+        "dates",
+        "spans",
+        "big endian",
+        "text",
+        "unicode",
+        "records",
+        "padded",
+        "nested",
+        "empty",
+        "scalar",
+        "wide",
+    ];
+    let dtypes = kinds.map(|kind| {
+        let raw: RawArray = py.call("fixture", "unusual", (kind,)).wait().unwrap();
+        let same: [bool; 3] = py.call("fixture", "is_unusual", (&raw, kind)).wait().unwrap();
+        assert_eq!(same, [true; 3], "{kind}");
+        format!("{kind}: {}", raw.dtype())
+    });
+    insta::assert_snapshot!(dtypes.join("\n"));
+    let error = py.call::<()>("builtins", "len", (RawArray::new("S4", &[2], vec![0; 6]).unwrap(),));
+    let error = error.wait().unwrap_err().to_string();
+    assert!(error.contains("6 bytes are no array of shape (2,)"), "{error}");
+    for dtype in ["<f8", "<M8[ns]", "S4"] {
+        assert!(RawArray::new(dtype, &[2], vec![0; 7]).is_err());
+    }
+    assert!(RawArray::new("<c8", &[2], vec![0; 32]).is_err());
+    assert!(RawArray::new("<f8", &[0], vec![0; 7]).is_err());
+    let object = py.call::<RawArray>("fixture", "made", ("object",)).wait().unwrap_err();
+    assert_eq!(object.kind(), ErrorKind::Decode);
+}
+
+#[test]
+fn dates_are_counted_in_their_unit() {
+    let py = numpy();
+    let dates: RawArray = py.call("fixture", "unusual", ("dates",)).wait().unwrap();
+    assert_eq!((dates.dtype(), dates.shape()), ("<M8[D]", [2].as_slice()));
+    let counts: Array<i64> = dates.to_array().unwrap();
+    assert_eq!(counts.as_slice(), [19_782, i64::MIN]);
+    assert!(dates.to_array::<i32>().is_none());
+    assert_eq!(RawArray::from_array("<M8[D]", counts), dates);
+    let swapped: RawArray = py.call("fixture", "unusual", ("big endian",)).wait().unwrap();
+    assert!(swapped.to_array::<i16>().is_none());
+    // Many are in shared memory, and stay there.
+    let many: RawArray =
+        py.call("numpy", "arange", args![0, 100_000, dtype = "datetime64[ns]"]).wait().unwrap();
+    assert_eq!(many.to_array::<i64>().unwrap().as_slice()[99_999], 99_999);
+    let back: Array<i64> = py.method(&many, "astype", ("int64",)).wait().unwrap();
+    assert_eq!(back, many.to_array().unwrap());
 }
 
 #[test]

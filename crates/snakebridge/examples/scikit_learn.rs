@@ -28,10 +28,14 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     model.method::<Ref>("fit", (&rows, ArrayView::from(&prices))).wait()?;
     let score: f64 = model.method("score", (&rows, ArrayView::from(&prices))).wait()?;
     let weights: Array<f64> = model.attr("coef_").wait()?;
-    println!("{ROWS} flats: price = {:.1?} * (area, age, rooms), R2 = {score:.3}", weights.as_slice());
+    println!(
+        "{ROWS} flats: price = {:.1?} * (area, age, rooms), R2 = {score:.3}",
+        weights.as_slice()
+    );
 
     let wanted = [75.0, 10.0, 3.0, 120.0, 2.0, 4.0];
-    let guesses: Array<f64> = model.method("predict", (ArrayView::new(&[2, 3], &wanted)?,)).wait()?;
+    let guesses: Array<f64> =
+        model.method("predict", (ArrayView::new(&[2, 3], &wanted)?,)).wait()?;
     for (row, guess) in wanted.chunks(FEATURES).zip(guesses.as_slice()) {
         println!("{row:?}: {guess:.0}, really {:.0}", price(row));
     }

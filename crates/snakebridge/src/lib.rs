@@ -95,7 +95,7 @@ pub use {arrow_array, arrow_schema};
 
 pub use adapters::Adapter;
 pub use args::{Args, IntoArgs};
-pub use arrays::{Array, ArrayMut, ArrayView, Element, ShapeError};
+pub use arrays::{Array, ArrayMut, ArrayView, Element, RawArray, ShapeError};
 pub use bridge::Bridge;
 pub use builder::BridgeBuilder;
 pub use bytes::Bytes;
@@ -124,7 +124,8 @@ pub use pool::Pool;
 pub use refs::Ref;
 pub use session::{Session, SessionBuilder};
 pub use status::{
-    MemoryStatus, PoolStatus, RefStatus, ResultsStatus, SessionStatus, Status, WorkerState, WorkerStatus,
+    MemoryStatus, PoolStatus, RefStatus, ResultsStatus, SessionStatus, Status, WorkerState,
+    WorkerStatus,
 };
 pub use streams::Iter;
 #[cfg(feature = "tokio")]

@@ -79,6 +79,11 @@ const DIRECT: &[(&str, &str, &[&str])] = &[
         &["snakebridge"],
     ),
     ("serde_arrow", "structs as rows of tables, behind a feature", &["snakebridge"]),
+    (
+        "half",
+        "floats of 16 bits as items of arrays, behind a feature",
+        &["snakebridge", "snakebridge-testkit"],
+    ),
     ("ndarray", "its arrays, behind a feature", &["snakebridge", "snakebridge-testkit"]),
     ("futures-core", "the trait of async streams, behind a feature", &["snakebridge"]),
     (

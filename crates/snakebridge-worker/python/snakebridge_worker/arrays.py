@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 
+from .encode import Refused
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -45,8 +47,35 @@ def build(dtype: str, shape: tuple[int, ...], data: bytes | tuple[int, int]) -> 
         numpy = sys.modules.get("numpy") or __import__("numpy")
     except ModuleNotFoundError:
         numpy = None
+    if numpy is not None and dtype not in _FORMATS:
+        return _build_unusual(numpy, dtype, shape, data)
     if type(data) is bytes:
         return _view(dtype, shape, data) if numpy is None else numpy.ndarray(shape, dtype, data)
+    return _build_shared(numpy, dtype, shape, data)
+
+
+def _build_unusual(numpy: Any, text: str, shape: tuple[int, ...], data: Any) -> Any:
+    """The same for dtypes that the host knows by what they are called only."""
+    dtype: Any = text
+    if text.startswith("["):
+        import ast
+
+        dtype = _format().descr_to_dtype(ast.literal_eval(text))
+    count = len(data) if type(data) is bytes else data[1]
+    size = numpy.dtype(dtype).itemsize
+    places = 1
+    for many in shape:
+        places *= many
+    if places * size != count:
+        raise ValueError(
+            f"{count} bytes are no array of shape {shape} whose items are {text}, of {size} bytes"
+        )
+    if type(data) is bytes:
+        return numpy.ndarray(shape, dtype, data)
+    return _build_shared(numpy, dtype, shape, data)
+
+
+def _build_shared(numpy: Any, dtype: Any, shape: tuple[int, ...], data: Any) -> Any:
     from . import regions
 
     segment, count = data
@@ -90,9 +119,22 @@ def look_at(obj: Any) -> Any:
         view = memoryview(obj)
         return view if view.format in _DTYPES else None
     if hasattr(obj, "detach"):
-        obj = obj.detach().numpy()  # A tensor; one of another device refuses.
+        obj = _of_tensor(obj)
     array = numpy.asarray(obj)
     return None if array.dtype.hasobject else array
+
+
+def _of_tensor(tensor: Any) -> Any:
+    """An array that has the memory of a tensor."""
+    if tensor.device.type != "cpu":
+        raise Refused(
+            f"a tensor on {tensor.device} cannot be sent as an array: "
+            "`.cpu()` copies it to memory from which it can"
+        )
+    try:
+        return tensor.detach().numpy()
+    except (TypeError, RuntimeError) as error:
+        raise Refused(f"a {tensor.dtype} tensor cannot be sent as an array: {error}") from error
 
 
 def take_apart(obj: Any, taken: list[int]) -> Parts | None:
@@ -106,7 +148,18 @@ def take_apart(obj: Any, taken: list[int]) -> Parts | None:
     if isinstance(array, memoryview):
         shape: Any = array.shape
         return _DTYPES[array.format], shape, array.tobytes()
-    return array.dtype.str, array.shape, _shared(array, taken) or array.tobytes()
+    dtype = array.dtype
+    text = dtype.str if dtype.names is None else _describe(dtype)
+    return text, array.shape, _shared(array, taken) or array.tobytes()
+
+
+def _describe(dtype: Any) -> str:
+    """The fields of records."""
+    return repr(_format().dtype_to_descr(dtype))
+
+
+def _format() -> Any:
+    return __import__("numpy.lib.format").lib.format
 
 
 def _shared(array: Any, taken: list[int]) -> tuple[int, int] | None:

@@ -328,6 +328,8 @@ class Lane:
         """Whether a result is copied; an object that cannot even tell is none."""
         try:
             return self.encoder.is_value(result)
+        except Refused:
+            raise
         except Exception:
             return False
 

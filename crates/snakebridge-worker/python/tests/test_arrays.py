@@ -7,7 +7,7 @@ from typing import Any
 from unittest import mock
 
 from snakebridge_worker import arrays, frames
-from snakebridge_worker.encode import Encoder
+from snakebridge_worker.encode import Encoder, Refused
 from snakebridge_worker.sessions import Sessions
 
 from .support import Ref, decode
@@ -54,6 +54,63 @@ class WithoutNumpy(unittest.TestCase):
         self.assertTrue(encoder.is_value(found))
         for encoded in (encoder.fast(1, [found]), encoder.careful(1, [found])):
             self.assertEqual(decode(encoded)[0].tolist(), [1, 2])
+
+
+class Device:
+    def __init__(self, kind: str) -> None:
+        self.type = kind
+
+    def __str__(self) -> str:
+        return self.type + ":0"
+
+
+class Tensor:
+    """As much of a tensor of torch as there has to be."""
+
+    dtype = "torch.bfloat16"
+
+    def __init__(self, device: str, made: Any) -> None:
+        self.device = Device(device)
+        self.made = made
+
+    def detach(self) -> Tensor:
+        return self
+
+    def numpy(self) -> Any:
+        if self.made is None:
+            raise TypeError("Got unsupported ScalarType BFloat16")
+        return self.made
+
+
+class Array:
+    """As much of an array of numpy as there has to be."""
+
+    dtype = mock.Mock(hasobject=False, names=None, str="|u1")
+    shape = (2,)
+    nbytes = 2
+
+    def tobytes(self) -> bytes:
+        return b"ab"
+
+
+class Tensors(unittest.TestCase):
+    def setUp(self) -> None:
+        numpy = mock.Mock(asarray=lambda made: made, generic=None, ndarray=Array)
+        modules = {"torch": mock.Mock(Tensor=Tensor), "numpy": numpy}
+        patch = mock.patch.dict(sys.modules, modules)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def test_those_in_memory_are_arrays_without_another_copy(self) -> None:
+        made = Array()
+        self.assertIs(arrays.look_at(Tensor("cpu", made)), made)
+        self.assertEqual(arrays.take_apart(Tensor("cpu", made), []), ("|u1", (2,), b"ab"))
+
+    def test_those_that_cannot_be_sent_say_why(self) -> None:
+        with self.assertRaisesRegex(Refused, r"on cuda:0 cannot .* `.cpu\(\)` copies it"):
+            arrays.look_at(Tensor("cuda", None))
+        with self.assertRaisesRegex(Refused, "a torch.bfloat16 tensor cannot be sent"):
+            arrays.look_at(Tensor("cpu", None))
 
 
 class Again(Case):

@@ -5,7 +5,7 @@ use std::fmt;
 
 use bytemuck::{NoUninit, Pod, Zeroable};
 
-use super::Array;
+use super::{Array, RawArray};
 
 /// A type that items of an [`Array`](crate::Array) can have. Each is exactly one dtype of numpy:
 ///
@@ -16,6 +16,9 @@ use super::Array;
 /// | `f32`, `f64` | `float32`, `float64` |
 /// | `bool` | `bool` |
 /// | `[f32; 2]`, `[f64; 2]` | `complex64`, `complex128`: real and imaginary parts |
+/// | `f16` of the crate `half`, with the feature `half` | `float16` |
+///
+/// All others are there as a [`RawArray`](crate::RawArray).
 pub trait Element:
     sealed::Sealed + NoUninit + Zeroable + PartialEq + fmt::Debug + Send + Sync
 {
@@ -62,20 +65,38 @@ macro_rules! elements {
             }
         })*
 
-        /// Whether a type of result is an array.
-        pub(crate) fn is_array<R: 'static>() -> bool {
-            let wanted = TypeId::of::<R>();
+        /// Which of these a type of result is an array of.
+        pub(super) fn is_array_of_these(wanted: TypeId) -> bool {
             false $(|| wanted == TypeId::of::<Array<$type>>())*
         }
 
         /// numpy's long name for a short one, where that is one of the types here.
-        pub(super) fn name_of(dtype: &str) -> Option<&'static str> {
+        pub(super) fn name_of_these(dtype: &str) -> Option<&'static str> {
             match dtype {
                 $($dtype => Some($name),)*
                 _ => None,
             }
         }
     };
+}
+
+/// Whether a type of result is an array.
+pub(crate) fn is_array<R: 'static>() -> bool {
+    let wanted = TypeId::of::<R>();
+    #[cfg(feature = "half")]
+    if half::is_array_of_these(wanted) {
+        return true;
+    }
+    is_array_of_these(wanted) || wanted == TypeId::of::<RawArray>()
+}
+
+/// numpy's long name for a short one, where that is one that has an element here.
+pub(super) fn name_of(dtype: &str) -> Option<&'static str> {
+    #[cfg(feature = "half")]
+    if let Some(name) = half::name_of_these(dtype) {
+        return Some(name);
+    }
+    name_of_these(dtype)
 }
 
 elements! {
@@ -92,6 +113,15 @@ elements! {
     bool: "|b1" "bool" booleans, never, never_mut;
     [f32; 2]: "<c8" "complex64" copied, in_place, in_place_mut;
     [f64; 2]: "<c16" "complex128" copied, in_place, in_place_mut;
+}
+
+#[cfg(feature = "half")]
+mod half {
+    use super::*;
+
+    elements! {
+        ::half::f16: "<f2" "float16" copied, in_place, in_place_mut;
+    }
 }
 
 fn copied<T: Pod>(data: &[u8]) -> Option<Vec<T>> {

@@ -5,6 +5,7 @@ mod fill;
 mod items;
 #[cfg(feature = "ndarray")]
 mod ndarray;
+mod raw;
 mod read;
 mod view;
 
@@ -16,6 +17,7 @@ pub use element::Element;
 pub(crate) use element::is_array;
 pub use fill::ArrayMut;
 use items::Items;
+pub use raw::RawArray;
 pub use view::ArrayView;
 
 use crate::scope;
@@ -24,7 +26,7 @@ use crate::scope;
 ///
 /// As a result it is a copy of an array in Python: of numpy, a tensor of torch on the CPU, a
 /// `memoryview`, an `array.array`. Items have to be of the dtype that [`Element`] names for `T`; nothing is
-/// converted silently. Strides and Fortran order are made C order while the array is copied. An array stays in
+/// converted silently; a [`RawArray`](crate::RawArray) has items of any dtype. Strides and Fortran order are made C order while the array is copied. An array stays in
 /// Python where a [`Ref`](crate::Ref) is asked for, or a [`Value`](crate::Value).
 ///
 /// As an argument it is an array of numpy that Python cannot write to, or where numpy is missing a
@@ -134,7 +136,7 @@ impl<T: Element> Serialize for Array<T> {
         match self.items.region() {
             Some(region) => {
                 let share = || scope::share_region(region.clone());
-                view::write::<T, S>(serializer, &self.shape, region.bytes(), share)
+                view::write(serializer, T::DTYPE, &self.shape, region.bytes(), share)
             }
             None => self.view().serialize(serializer),
         }

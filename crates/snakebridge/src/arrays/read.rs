@@ -28,16 +28,36 @@ impl<'de, T: Element> de::Visitor<'de> for Visitor<T> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Array<T>, A::Error> {
-        let mut missing = || de::Error::custom("a part of an array is missing");
-        let dtype: Cow<'de, str> = parts.next_element()?.ok_or_else(&mut missing)?;
-        let shape: Vec<usize> = parts.next_element()?.ok_or_else(&mut missing)?;
+        let Parts { dtype, shape } = begin(&mut parts)?;
         if dtype != T::DTYPE {
             return Err(de::Error::custom(other_dtype::<T>(&dtype, &shape)));
         }
-        let items = parts.next_element::<Items<T>>()?.ok_or_else(missing)?;
+        let items = items::<T, A>(&mut parts)?;
         check(&shape, items.as_slice().len()).map_err(de::Error::custom)?;
         Ok(Array { shape: shape.into(), items })
     }
+}
+
+/// What comes before the items of an array.
+pub(super) struct Parts<'de> {
+    pub(super) dtype: Cow<'de, str>,
+    pub(super) shape: Vec<usize>,
+}
+
+pub(super) fn begin<'de, A: SeqAccess<'de>>(parts: &mut A) -> Result<Parts<'de>, A::Error> {
+    let dtype = parts.next_element()?.ok_or_else(missing)?;
+    let shape = parts.next_element()?.ok_or_else(missing)?;
+    Ok(Parts { dtype, shape })
+}
+
+pub(super) fn items<'de, T: Element, A: SeqAccess<'de>>(
+    parts: &mut A,
+) -> Result<Items<T>, A::Error> {
+    parts.next_element()?.ok_or_else(missing)
+}
+
+fn missing<E: de::Error>() -> E {
+    E::custom("a part of an array is missing")
 }
 
 fn other_dtype<T: Element>(found: &str, shape: &[usize]) -> String {

@@ -67,13 +67,14 @@ impl<'a, T: Element> From<&'a Vec<T>> for ArrayView<'a, T> {
 impl<T: Element> Serialize for ArrayView<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let data = bytemuck::cast_slice(self.items);
-        write::<T, S>(serializer, &self.shape, data, || scope::share(data))
+        write(serializer, T::DTYPE, &self.shape, data, || scope::share(data))
     }
 }
 
 /// Writes an array whose items may go through shared memory: then `share` gives the id of the segment.
-pub(super) fn write<T: Element, S: Serializer>(
+pub(super) fn write<S: Serializer>(
     serializer: S,
+    dtype: &str,
     shape: &[usize],
     data: &[u8],
     share: impl FnOnce() -> Option<u64>,
@@ -84,11 +85,11 @@ pub(super) fn write<T: Element, S: Serializer>(
     let shape = Shape(shape);
     match share() {
         Some(segment) => {
-            let parts = (T::DTYPE, shape, (segment, data.len()));
+            let parts = (dtype, shape, (segment, data.len()));
             serializer.serialize_newtype_struct(token::ARRAY, &parts)
         }
         None => {
-            let parts = (T::DTYPE, shape, Items(data));
+            let parts = (dtype, shape, Items(data));
             serializer.serialize_newtype_struct(token::ARRAY, &parts)
         }
     }

@@ -534,7 +534,9 @@ impl Answer {
                 "arrays of numbers are copied, on the CPU and without a mask; see `Array`",
             )
         } else if message.contains("expected an array of") && message.contains("found one of") {
-            out.with_hint("convert it in Python first, with `.astype(..)`, or ask for its dtype")
+            out.with_hint(
+                "convert it in Python first, with `.astype(..)`, ask for its dtype, or for a `RawArray`",
+            )
         } else if message.contains("found a ref to") {
             out.with_hint("ask for a `Ref`, or convert the object in Python first")
         } else if message.contains("expected a ref, found") {
