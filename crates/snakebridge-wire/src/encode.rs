@@ -21,13 +21,35 @@ pub struct Encoder {
     has_refs: bool,
     /// Nothing is put into the memo.
     forgetful: bool,
+    /// Puts bytes into shared memory if they are worth it: the id of their segment.
+    share: Option<Share>,
 }
+
+type Share = fn(&[u8]) -> Option<u64>;
 
 impl Encoder {
     /// An encoder that appends to `out`.
     #[must_use]
     pub fn new(out: Vec<u8>) -> Self {
         Self { out, ..Self::default() }
+    }
+
+    /// The same encoder, which offers bytes and text to this function: what puts them into shared memory, if
+    /// they are worth it, and gives the id of their segment.
+    #[must_use]
+    pub fn sharing(mut self, share: fn(&[u8]) -> Option<u64>) -> Self {
+        self.share = Some(share);
+        self
+    }
+
+    /// Writes bytes as a marker, if they are in shared memory now.
+    pub(crate) fn shared(&mut self, marker: Marker, bytes: &[u8]) -> bool {
+        let Some(segment) = self.share.and_then(|share| share(bytes)) else { return false };
+        self.marker(marker);
+        self.unsigned(segment);
+        self.unsigned(bytes.len() as u64);
+        self.out.extend_from_slice(&[op::TUPLE2, op::TUPLE1, op::REDUCE]);
+        true
     }
 
     /// Writes one value.

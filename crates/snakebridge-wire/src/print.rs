@@ -24,10 +24,12 @@ pub(crate) fn special(marker: Marker, parts: &[Node], tape: &Tape<'_>) -> Option
         },
         Marker::Adapter
         | Marker::Array
+        | Marker::Bytes
         | Marker::Complex
         | Marker::Plain
         | Marker::Ref
         | Marker::Table
+        | Marker::Text
         | Marker::TimeDelta => None,
     }
 }

@@ -59,6 +59,7 @@ impl<'a> Scanner<'a> {
             arrays: Vec::new(),
             limits,
             ref_key: 0,
+            copy: None,
         };
         Self { tape, at: 0, stack: Vec::new(), marks: Vec::new(), memo: Vec::new(), shared: false }
     }
@@ -343,7 +344,9 @@ impl<'a> Scanner<'a> {
         self.push(Node::Special(marker, runs.first))?;
         match marker {
             Marker::Ref => self.tape.refs.push(number),
-            Marker::Array | Marker::Table => self.tape.arrays.push(number),
+            Marker::Array | Marker::Bytes | Marker::Table | Marker::Text => {
+                self.tape.arrays.push(number);
+            }
             _ => {}
         }
         Ok(())
@@ -482,6 +485,7 @@ fn fits(marker: Marker, parts: &[Node]) -> bool {
         Marker::Array => {
             matches!(parts, [Node::Str(_), Node::Tuple(_), Node::Bytes(_) | Node::Tuple(_)])
         }
+        Marker::Bytes | Marker::Text => matches!(parts, [Node::Tuple(_)]),
         Marker::Complex => matches!(parts, [Node::Float(_), Node::Float(_)]),
         Marker::Date => date(parts),
         Marker::DateTime => parts.len() == 9 && date(&parts[..3]) && time(&parts[3..]),

@@ -22,11 +22,15 @@ pub struct Tape<'a> {
     pub(crate) root: Node,
     /// Numbers of the nodes that are refs, each once.
     pub(crate) refs: Vec<u32>,
-    /// Nodes of arrays and tables, in order.
+    /// Nodes of arrays, tables and others that may be in shared memory, in order.
     pub(crate) arrays: Vec<u32>,
     pub(crate) limits: Limits,
     pub(crate) ref_key: u64,
+    pub(crate) copy: Option<Copier>,
 }
+
+/// Copies bytes out of a segment of shared memory, by its id.
+type Copier = fn(u64) -> Option<Vec<u8>>;
 
 /// One value.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -143,7 +147,7 @@ impl<'a> Tape<'a> {
         })
     }
 
-    /// Segments of shared memory that arrays and tables in the value are in: id, and bytes of each.
+    /// Segments of shared memory that parts of the value are in: id, and bytes of each.
     pub fn segments(&self) -> impl Iterator<Item = (u64, u64)> {
         self.arrays.iter().filter_map(|node| match self.nodes[*node as usize] {
             Node::Special(_, run) => self.segment(run),
@@ -151,8 +155,19 @@ impl<'a> Tape<'a> {
         })
     }
 
+    /// What copies bytes out of a segment, by its id.
+    pub fn set_copier(&mut self, copy: fn(u64) -> Option<Vec<u8>>) {
+        self.copy = Some(copy);
+    }
+
+    /// The bytes that a marker says are in shared memory.
+    pub(crate) fn copied(&self, run: u32) -> Result<Vec<u8>, DecodeError> {
+        let found = self.segment(run).zip(self.copy).and_then(|((id, _), copy)| copy(id));
+        found.ok_or_else(|| DecodeError::malformed("bytes that are nowhere"))
+    }
+
     fn segment(&self, run: u32) -> Option<(u64, u64)> {
-        let data = self.items(Runs { first: run, last: run }).nth(2)?;
+        let data = self.items(Runs { first: run, last: run }).last()?;
         let Node::Tuple(runs) = self.nodes[data as usize] else { return None };
         let mut parts = self.items(runs).map(|part| self.nodes[part as usize]);
         match (parts.next()?, parts.next()?) {
@@ -271,6 +286,8 @@ impl Node {
             Self::Dict(_) => Shape::Dict,
             Self::Special(marker, _) => match marker {
                 Marker::Array => Shape::Array,
+                Marker::Bytes => Shape::Bytes,
+                Marker::Text => Shape::Str,
                 Marker::Table => Shape::Table,
                 Marker::Complex => Shape::Complex,
                 Marker::Date => Shape::Date,

@@ -14,6 +14,8 @@ pub enum Marker {
     Adapter,
     /// `array(dtype, shape, data)`: numpy's name of the type of its items, and the items in C order.
     Array,
+    /// `bytes_(data)`: `bytes` in shared memory.
+    Bytes,
     /// `complex(real, imag)`.
     Complex,
     /// `date(year, month, day)`.
@@ -28,6 +30,8 @@ pub enum Marker {
     Ref,
     /// `table(kind, columns, data)`: a stream of Arrow's IPC format, or columns one by one.
     Table,
+    /// `text(data)`: `str` in shared memory.
+    Text,
     /// `time(hour, minute, second, microsecond, fold, offset)`.
     Time,
     /// `timedelta(days, seconds, microseconds)`.
@@ -41,9 +45,10 @@ pub const MARKER_MODULE: &str = "snakebridge_worker.markers";
 
 impl Marker {
     /// All markers, in the order of their memo slots.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Adapter,
         Self::Array,
+        Self::Bytes,
         Self::Complex,
         Self::Date,
         Self::DateTime,
@@ -51,6 +56,7 @@ impl Marker {
         Self::Plain,
         Self::Ref,
         Self::Table,
+        Self::Text,
         Self::Time,
         Self::TimeDelta,
         Self::Uuid,
@@ -62,6 +68,7 @@ impl Marker {
         match self {
             Self::Adapter => "adapter",
             Self::Array => "array",
+            Self::Bytes => "bytes_",
             Self::Complex => "complex_",
             Self::Date => "date",
             Self::DateTime => "datetime",
@@ -69,6 +76,7 @@ impl Marker {
             Self::Plain => "plain",
             Self::Ref => "ref",
             Self::Table => "table",
+            Self::Text => "text",
             Self::Time => "time",
             Self::TimeDelta => "timedelta",
             Self::Uuid => "uuid",
@@ -86,6 +94,9 @@ pub const ADAPTER: &str = "$snakebridge::Adapter";
 pub const ARRAY: &str = "$snakebridge::Array";
 /// An integer of any size; content: its little-endian two's complement bytes.
 pub const BIG_INT: &str = "$snakebridge::BigInt";
+/// `bytes`, which may be in shared memory: then the content is `((id, length),)`, otherwise it is the bytes. To
+/// decode only.
+pub const BYTES: &str = "$snakebridge::Bytes";
 /// A callback; content: its id, not 0. There is none to decode.
 pub const CALLBACK: &str = "$snakebridge::Callback";
 /// `complex`; content: `(f64, f64)`.

@@ -85,7 +85,7 @@ pub struct Args {
 impl Args {
     /// No arguments.
     pub fn new() -> Self {
-        let mut encoder = Encoder::default();
+        let mut encoder = Encoder::default().sharing(scope::share_if_large);
         encoder.begin_tuple();
         Self { encoder, noted: Noted::default(), positional: 0, keywords: 0, error: None }
     }

@@ -26,7 +26,7 @@ impl Draft {
     pub(crate) fn new(kind: Kind, home: Home) -> Self {
         let mut frame = Vec::with_capacity(FRAME_CAPACITY);
         frame.resize(HEADER_LEN, 0);
-        let mut encoder = Encoder::new(frame);
+        let mut encoder = Encoder::new(frame).sharing(scope::share_if_large);
         encoder.begin_tuple();
         let call = RawCall {
             kind,

@@ -116,6 +116,14 @@ pub(crate) fn share(data: &[u8]) -> Option<u64> {
     share_region(Region::copy_of(data)?)
 }
 
+/// From this size on bytes and text go through shared memory.
+const LARGE: usize = 1 << 18;
+
+/// Puts bytes into shared memory, where there is any and they are worth it: the id of their segment.
+pub(crate) fn share_if_large(data: &[u8]) -> Option<u64> {
+    if data.len() < LARGE { None } else { share(data) }
+}
+
 /// Has `fill` write so many bytes to shared memory, where there is any and they are many: the id of their
 /// segment.
 #[cfg(feature = "arrow")]
@@ -183,6 +191,11 @@ pub(crate) fn claim_region(id: u64) -> Option<Region> {
         let scope = scope.borrow();
         scope.as_ref()?.regions.iter().find(|region| region.id() == id).cloned()
     })
+}
+
+/// A copy of what is in shared memory with this id, of the result that is being decoded.
+pub(crate) fn copy_region(id: u64) -> Option<Vec<u8>> {
+    claim_region(id).map(|region| region.bytes().to_vec())
 }
 
 /// A number that nobody outside of this process can guess, another one each time.

@@ -158,6 +158,13 @@ impl<'t, 'de> Deserializer<'t, 'de> {
     fn text<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.node {
             Node::Str(span) => visitor.visit_borrowed_str(self.tape.str(span)),
+            Node::Special(Marker::Text, run) => {
+                // It is checked here, where nobody else can change it any more.
+                let text = String::from_utf8(self.tape.copied(run)?);
+                visitor.visit_string(
+                    text.map_err(|_| DecodeError::malformed("text in shared memory"))?,
+                )
+            }
             _ => match self.printed() {
                 Some(text) => visitor.visit_string(text),
                 None => self.mismatch(&visitor),
@@ -168,6 +175,7 @@ impl<'t, 'de> Deserializer<'t, 'de> {
     fn blob<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.node {
             Node::Bytes(span) => visitor.visit_borrowed_bytes(self.tape.bytes(span)),
+            Node::Special(Marker::Bytes, run) => visitor.visit_byte_buf(self.tape.copied(run)?),
             _ => self.mismatch(&visitor),
         }
     }
@@ -219,6 +227,10 @@ impl<'t, 'de> Deserializer<'t, 'de> {
             (token::ARRAY, Node::Special(Marker::Ref, run)) => Err(DecodeError::wants_array(
                 format!("expected an array, found a ref to {}", self.tape.ref_class(run)),
             )),
+            (token::BYTES, Node::Special(Marker::Bytes, run)) => {
+                visitor.visit_seq(self.special(run)?)
+            }
+            (token::BYTES, _) => visitor.visit_newtype_struct(self),
             (token::TABLE, Node::Special(Marker::Ref, run)) => Err(DecodeError::wants_table(
                 format!("expected a table, found a ref to {}", self.tape.ref_class(run)),
             )),
@@ -271,6 +283,7 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
             Node::Special(Marker::Complex | Marker::TimeDelta, run) => {
                 visitor.visit_seq(self.special(run)?)
             }
+            Node::Special(Marker::Bytes, _) => self.blob(visitor),
             Node::Special(..) => self.text(visitor),
             Node::Marker(_) => Err(DecodeError::careful(Careful::Marker)),
         }
@@ -381,6 +394,10 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
             }
             Node::Bytes(span) => visitor
                 .visit_seq(de::value::SeqDeserializer::new(self.tape.bytes(span).iter().copied())),
+            Node::Special(Marker::Bytes, run) => {
+                let bytes = self.tape.copied(run)?.into_iter();
+                visitor.visit_seq(de::value::SeqDeserializer::new(bytes))
+            }
             _ => self.mismatch(&visitor),
         }
     }

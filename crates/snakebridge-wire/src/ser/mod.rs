@@ -176,13 +176,16 @@ impl<'a> ser::Serializer for Serializer<'a> {
     }
 
     fn serialize_str(self, value: &str) -> Result {
-        self.encoder.str(value);
+        if !self.encoder.shared(Marker::Text, value.as_bytes()) {
+            self.encoder.str(value);
+        }
         Ok(())
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result {
         match self.form {
             Form::BigInt => self.encoder.long(value),
+            _ if self.encoder.shared(Marker::Bytes, value) => {}
             _ => self.encoder.bytes(value),
         }
         Ok(())

@@ -158,10 +158,36 @@ class Encoder:
         self._pickler.session, self._pickler.made = session, [described[0]]
         return dumps(described, PICKLE_PROTOCOL)
 
+    def large(self, obj: bytes | bytearray | str) -> bytes | None:
+        """A result that is bytes or text, in shared memory. `None` if it has to go another way."""
+        from . import regions
+
+        try:
+            data: Any = obj.encode() if type(obj) is str else obj
+        except UnicodeEncodeError:
+            return None
+        found = regions.take(len(data))
+        if found is None:
+            return None
+        segment, mapped = found
+        mapped[: len(data)] = data
+        marker = markers.text if type(obj) is str else markers.bytes_
+        return self.plain(_Applied(marker, ((segment, len(data)),)))
+
     def plain(self, obj: Any) -> bytes:
         """A result that needs no look inside. It makes no refs."""
         self._pickler.made = []
         return dumps(obj, PICKLE_PROTOCOL)
+
+
+class _Applied:
+    """A marker applied to its arguments."""
+
+    def __init__(self, marker: Any, args: tuple[Any, ...]) -> None:
+        self._reduced = marker, args
+
+    def __reduce__(self) -> Any:
+        return self._reduced
 
 
 # Converters, by the exact class of the object.

@@ -51,6 +51,8 @@ ANSWERS = frozenset((frames.CALLBACK_VALUE, frames.CALLBACK_ERROR))
 CHUNK = 8192
 # From here on header and body are written from where they are instead of being joined.
 LARGE = 1 << 16
+# From here on bytes and text are worth shared memory.
+BULKY = 1 << 18
 
 
 class _ArgumentLoader(Unpickler):
@@ -207,7 +209,9 @@ class Lane:
                 is_scalar = False  # A metaclass may leave its classes without a hash.
             if is_scalar and not flags & special:
                 try:
-                    reply = dumps(result, PICKLE_PROTOCOL)
+                    if type(result) is bytes and len(result) >= BULKY:
+                        reply = self.encoder.large(result)
+                    reply = reply or dumps(result, PICKLE_PROTOCOL)
                 except Exception:
                     reply = None  # There is no memory for it: it can still be a ref.
             if reply is None:
@@ -259,7 +263,13 @@ class Lane:
         if type(result) is Outcomes:
             self.send_parts(session, flags, (result.values, result.failures))
             return
-        if type(result) is str and not flags & frames.BY_REF:
+        cls = type(result)
+        if (cls is str or cls is bytearray) and not flags & frames.BY_REF:
+            reply = self.encoder.large(result) if len(result) >= BULKY else None
+            if reply is not None:
+                self.send(frames.VALUE, reply)
+                return
+        if cls is str and not flags & frames.BY_REF:
             # Whether it is valid Unicode shows when the host reads it.
             self.last, self.last_session = result, session
             self.send(frames.VALUE, self.encoder.plain(result))

@@ -24,6 +24,23 @@ def array(dtype: str, shape: tuple[int, ...], data: bytes | tuple[int, int]) -> 
     return arrays.build(dtype, shape, data)
 
 
+def bytes_(data: tuple[int, int]) -> bytes:
+    """`bytes` that are in shared memory."""
+    return bytes(_look_at(data))
+
+
+def text(data: tuple[int, int]) -> str:
+    """`str` that is in shared memory."""
+    return str(_look_at(data), "utf-8")
+
+
+def _look_at(data: tuple[int, int]) -> memoryview:
+    from . import regions
+
+    segment, count = data
+    return memoryview(regions.find(segment))[:count]
+
+
 def complex_(real: float, imag: float) -> complex:
     """A complex number, with the signs of its zeros."""
     return complex(real, imag)
@@ -121,5 +138,19 @@ def adapter(kind: str, callback: Any) -> Any:
 
 # Those that a result can have.
 ALL = frozenset(
-    (array, complex_, date, time, datetime, timedelta, decimal, uuid, plain, ref, table)
+    (
+        array,
+        bytes_,
+        complex_,
+        date,
+        time,
+        datetime,
+        timedelta,
+        decimal,
+        uuid,
+        plain,
+        ref,
+        table,
+        text,
+    )
 )

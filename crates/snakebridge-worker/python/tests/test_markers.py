@@ -60,7 +60,7 @@ class Markers(unittest.TestCase):
         for marker in markers.ALL:
             self.assertIs(pickle.loads(pickle.dumps(marker, 5)), marker)
             self.assertEqual(marker.__module__, "snakebridge_worker.markers")
-        self.assertEqual(len(markers.ALL), 11)
+        self.assertEqual(len(markers.ALL), 13)
 
 
 if __name__ == "__main__":

@@ -304,6 +304,7 @@ impl Answer {
         };
         scope::decoding(refs, regions, |key| {
             tape.set_ref_key(key);
+            tape.set_copier(scope::copy_region);
             read(tape)
         })
     }
