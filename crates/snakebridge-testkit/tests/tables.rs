@@ -258,6 +258,19 @@ fn tables_that_python_keeps_stay_as_they_are() {
 }
 
 #[test]
+fn a_worker_that_is_killed_takes_no_table_along() {
+    let py = bridge(&PACKAGES);
+    let numbers: Table = py.call("fixture", "made", ("numbers",)).wait().unwrap();
+    let error = py.exec("os", "kill", (0, 9)).wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WorkerLost);
+    let column = numbers.batches()[0].column(0).as_primitive::<Float64Type>();
+    assert!(column.values().iter().enumerate().all(|(n, value)| *value == n as f64));
+    let back: Table = py.call("fixture", "same", (&numbers,)).wait().unwrap();
+    py.shutdown();
+    assert_eq!(back, numbers);
+}
+
+#[test]
 fn tables_are_frames_where_that_is_said() {
     let py = all();
     let kind = |table: Table| py.call::<String>("fixture", "kind", (table,)).wait().unwrap();

@@ -198,6 +198,10 @@ impl<'de> Deserialize<'de> for Bytes {
                 inner.deserialize_bytes(Visitor)
             }
 
+            fn visit_bytes<E: de::Error>(self, data: &[u8]) -> Result<Bytes, E> {
+                Ok(data.into())
+            }
+
             fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Bytes, A::Error> {
                 let segment: Option<(u64, u64)> = seq.next_element()?;
                 let region = segment.and_then(|(id, _)| scope::claim_region(id));

@@ -236,8 +236,9 @@ impl Pool {
     /// Keeps results of calls that are marked
     /// [`idempotent`](crate::CallOptions::idempotent), and answers a call from them that asks for the
     /// same again: the same function with the same arguments, all of them values, and no refs in its
-    /// result. Up to `entries` results, `bytes` of requests and results together, and for `max_age`;
-    /// the oldest make room. [`Bridge::clear_results`](crate::Bridge::clear_results) forgets them,
+    /// result; arrays, tables, and bytes or text of 256 KiB and more, are not kept. Up to `entries`
+    /// results, `bytes` of requests and results together, and for `max_age`; the oldest make room.
+    /// [`Bridge::clear_results`](crate::Bridge::clear_results) forgets them,
     /// [`Bridge::status`](crate::Bridge::status) counts them. Default: none are kept.
     ///
     /// ```

@@ -140,6 +140,14 @@ fn what_was_received_and_what_python_keeps_stays_as_it_is() {
 }
 
 #[test]
+fn bytes_are_read_from_other_formats() {
+    let read = |json: &str| serde_json::from_str::<Bytes>(json).unwrap();
+    assert_eq!(read("[1, 2]"), Bytes::from([1, 2]));
+    let other = serde::de::value::BytesDeserializer::<serde_json::Error>::new(b"ab");
+    assert_eq!(<Bytes as serde::Deserialize>::deserialize(other).unwrap(), Bytes::from(b"ab"));
+}
+
+#[test]
 fn callbacks_have_them_too() {
     let (py, _folder) = bridge_with(FIXTURE);
     let data = Bytes::from(pattern(1 << 20));

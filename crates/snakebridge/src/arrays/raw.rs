@@ -65,7 +65,7 @@ impl RawArray {
     #[must_use]
     pub fn to_array<T: Element>(&self) -> Option<Array<T>> {
         let size = item_bytes(&self.shape, size_of::<T>())?;
-        let is_swapped = self.dtype.starts_with('>') && size_of::<T>() > 1;
+        let is_swapped = self.dtype.contains('>') && size_of::<T>() > 1;
         if size != self.bytes().len() || is_swapped {
             return None;
         }
