@@ -340,8 +340,8 @@ mod tests {
 
     /// Both ends of one mailbox, the second over a mapping of its own.
     fn pair() -> (Mailbox, Mailbox) {
-        let host = Mailbox::create().unwrap();
-        let segment = host.cells.segment.map_again().unwrap();
+        let host = Mailbox::create().expect("there is memory to share");
+        let segment = host.cells.segment.map_again().expect("it can be mapped twice");
         (host, End::new(SharedCells { segment }, Side::Worker))
     }
 

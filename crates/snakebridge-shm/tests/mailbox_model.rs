@@ -1,6 +1,9 @@
 //! The protocol of the mailbox, in all orders that the memory model allows: no message is lost, none is read while it
 //! is written, and nobody sleeps with a message in the box.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+#![allow(clippy::arc_with_non_send_sync, reason = "threads of the model are no threads")]
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
