@@ -73,12 +73,12 @@ impl Gear {
                 Some(Shift { frame: shift_frame(0, 0), introduction: None })
             }
             0 => None,
-            exponent if !self.is_second && can_shift => self.into_second(exponent),
+            exponent if !self.is_second && can_shift => self.shift_up(exponent),
             _ => None,
         }
     }
 
-    fn into_second(&mut self, exponent: u8) -> Option<Shift> {
+    fn shift_up(&mut self, exponent: u8) -> Option<Shift> {
         let mut introduction = None;
         if self.mailbox.is_none() {
             match make() {
