@@ -399,3 +399,13 @@ fn best_effort_works_everywhere() {
     }
     let _: Value = py.get("os", "sep").wait().unwrap();
 }
+
+#[test]
+fn locks_of_multiprocessing_are_files() {
+    if !is_supported() {
+        return;
+    }
+    let code = "import multiprocessing; multiprocessing.Lock(); multiprocessing.Queue().put(1)";
+    is_denied(run(&confined(Confine::new()), code));
+    run(&confined(Confine::new().write("/dev/shm")), code).unwrap();
+}
