@@ -54,7 +54,7 @@ impl BridgeBuilder {
     pub fn config(mut self, config: &Config) -> Result<Self> {
         for (key, value, origin) in config.said(None) {
             match key.scope {
-                Scope::Bridge => self = set_bridge(self, key.name, value, origin)?,
+                Scope::Whole => self = set_bridge(self, key.name, value, origin)?,
                 _ => self.default = set_pool(self.default, key.name, value, origin)?,
             }
         }

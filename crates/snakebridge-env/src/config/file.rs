@@ -139,7 +139,7 @@ impl Reader<'_> {
 /// The settings that can be said here.
 fn allowed(pool: Option<&str>) -> impl Iterator<Item = &'static Key> + use<> {
     let all = pool.is_none();
-    KEYS.iter().filter(move |key| all || key.scope == Scope::Pool)
+    KEYS.iter().filter(move |key| all || key.scope == Scope::EachPool)
 }
 
 fn is_in(key: &Key, table: &str) -> bool {

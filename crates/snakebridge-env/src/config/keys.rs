@@ -1,7 +1,7 @@
 //! All settings there are: what the files may say, what the guide's reference is made of.
 
 use Kind::{Bool, Bytes, Choice, Count, List, Map, Path, Paths, Ports, Python, Text, Time, Times};
-use Scope::{Bridge, Pool};
+use Scope::{EachPool, Whole};
 
 /// A setting.
 #[derive(Debug)]
@@ -55,10 +55,10 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Scope {
-    /// The bridge.
-    Bridge,
     /// Each pool.
-    Pool,
+    EachPool,
+    /// The whole bridge.
+    Whole,
 }
 
 impl Key {
@@ -108,7 +108,7 @@ pub fn key(name: &str) -> Option<&'static Key> {
 }
 
 const fn of_pool(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
-    Key { name, kind, scope: Pool, default, doc }
+    Key { name, kind, scope: EachPool, default, doc }
 }
 
 const fn of_bridge(
@@ -117,7 +117,7 @@ const fn of_bridge(
     default: &'static str,
     doc: &'static str,
 ) -> Key {
-    Key { name, kind, scope: Bridge, default, doc }
+    Key { name, kind, scope: Whole, default, doc }
 }
 
 /// All settings, in the order of the reference.

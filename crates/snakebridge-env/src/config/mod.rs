@@ -173,7 +173,7 @@ impl Config {
     pub fn settings(&self) -> Vec<Setting> {
         let default = KEYS.iter().map(|key| self.setting(None, key));
         let of_pools = self.pools().into_iter().flat_map(|pool| {
-            let keys = KEYS.iter().filter(|key| key.scope == Scope::Pool);
+            let keys = KEYS.iter().filter(|key| key.scope == Scope::EachPool);
             keys.map(move |key| self.setting(Some(pool), key))
         });
         default.chain(of_pools).collect()

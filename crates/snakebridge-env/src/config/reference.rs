@@ -9,7 +9,7 @@ use super::keys::{KEYS, Key, Kind, Scope};
 pub fn page() -> String {
     let mut out = BEGINNING.to_owned();
     for (title, text, scope) in
-        [("Pools", POOLS, Scope::Pool), ("The bridge", BRIDGE, Scope::Bridge)]
+        [("Pools", POOLS, Scope::EachPool), ("The bridge", BRIDGE, Scope::Whole)]
     {
         let _ = write!(out, "\n## {title}\n\n{text}\n");
         out.push_str("| setting | takes | default | what it is for |\n| --- | --- | --- | --- |\n");
