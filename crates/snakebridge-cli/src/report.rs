@@ -73,7 +73,7 @@ fn of_command(error: &Error) -> String {
 fn code_of(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::Python => exit_code::RAISED,
-        ErrorKind::Config => exit_code::USAGE,
+        ErrorKind::Config | ErrorKind::HelperNotFound | ErrorKind::NotAllowed => exit_code::USAGE,
         ErrorKind::Spawn | ErrorKind::Incompatible => exit_code::NO_PYTHON,
         ErrorKind::WorkerLost | ErrorKind::RefLost => exit_code::WORKER_LOST,
         ErrorKind::Timeout => exit_code::TIMEOUT,

@@ -393,11 +393,11 @@ fn a_worker_that_ends() {
 
 #[test]
 fn a_call_that_takes_too_long() {
-    snapshot!(&["call", "time", "sleep", "60", "--timeout", "0.5"], @r#"
+    snapshot!(&["call", "time", "sleep", "60", "--timeout", "3"], @r#"
     exit code 5
     --- stdout
     --- stderr
-    error: time.sleep: no answer within 500ms
+    error: time.sleep: no answer within 3s
 
     hint: allow it more time with `--timeout SECONDS`
     "#);

@@ -9,6 +9,8 @@ fn snakebridge(args: &[&str]) -> (i32, String, String) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("program.py"), PROGRAM).unwrap();
     std::fs::write(folder.path().join("shop.py"), SHOP).unwrap();
+    std::fs::create_dir_all(folder.path().join("python/helpers")).unwrap();
+    std::fs::write(folder.path().join("python/helpers/bills.py"), HELPERS).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_snakebridge"))
         .args(args)
         .current_dir(folder.path())
@@ -59,6 +61,27 @@ def price(net, *, vat=VAT):
         raise ValueError('less than nothing')
     return net * vat
 ";
+
+const HELPERS: &str = "
+def total(items, *, tax=0):
+    \"\"\"What they cost.\"\"\"
+    return sum(items) + tax
+";
+
+#[test]
+fn helpers() {
+    let (code, out, err) = snakebridge(&["helper"]);
+    assert_eq!((code, &*err), (0, ""));
+    assert_eq!(out, "bills.total(items, *, tax=0)  What they cost.\n");
+    let (_, out, _) = snakebridge(&["helper", "bills.total", "[1, 2]", "--kw", "tax=3"]);
+    assert_eq!(out, "6\n");
+    let (code, out, err) = snakebridge(&["helper", "bills.totl"]);
+    assert_eq!((code, &*out), (2, ""));
+    assert!(err.contains("bills.total"), "{err}");
+    let (_, out, _) = snakebridge(&["helper", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(json["helpers"][0]["name"], "bills.total");
+}
 
 #[test]
 fn expressions() {

@@ -1,6 +1,7 @@
 //! `snakebridge call`.
 
 use clap::Args;
+use snakebridge::Bridge;
 
 use super::Options;
 use crate::literal;
@@ -18,6 +19,13 @@ pub(crate) struct Call {
     module: String,
     /// The function, a class, or a dotted name in the module: Path.cwd
     function: String,
+    #[command(flatten)]
+    arguments: Arguments,
+}
+
+/// What a function is called with.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
     /// The arguments: JSON, else a Python literal, else text
     #[arg(allow_negative_numbers = true)]
     args: Vec<String>,
@@ -35,21 +43,33 @@ Examples:
 
 impl Call {
     pub(super) fn run(&self, options: &Options) -> Result<(), Failure> {
+        self.arguments.check()?;
+        options.print_result(|py| {
+            Ok(py.call(&self.module, &self.function, self.arguments.values(py)?))
+        })
+    }
+}
+
+impl Arguments {
+    pub(super) fn check(&self) -> Result<(), Failure> {
         for (place, (name, _)) in self.kw.iter().enumerate() {
             if self.kw[..place].iter().any(|(earlier, _)| earlier == name) {
                 return Err(Failure::Usage(format!("keyword argument repeated: {name}")));
             }
         }
-        options.print_result(|py| {
-            let mut args = snakebridge::Args::new();
-            for text in &self.args {
-                args = args.arg(literal::value(py, text)?);
-            }
-            for (name, text) in &self.kw {
-                args = args.kwarg(name, literal::value(py, text)?);
-            }
-            Ok(py.call(&self.module, &self.function, args))
-        })
+        Ok(())
+    }
+
+    /// As Python reads them.
+    pub(super) fn values(&self, py: &Bridge) -> snakebridge::Result<snakebridge::Args> {
+        let mut args = snakebridge::Args::new();
+        for text in &self.args {
+            args = args.arg(literal::value(py, text)?);
+        }
+        for (name, text) in &self.kw {
+            args = args.kwarg(name, literal::value(py, text)?);
+        }
+        Ok(args)
     }
 }
 

@@ -7,6 +7,7 @@ mod config;
 mod doctor;
 mod eval;
 mod get;
+mod helper;
 mod inspect;
 mod new;
 mod repl;
@@ -54,6 +55,7 @@ Exit codes: 0 success, 1 Python raised an exception, 2 wrong usage, 3 no usable 
 enum Command {
     Call(call::Call),
     Get(get::Get),
+    Helper(helper::Helper),
     Eval(eval::Eval),
     Run(run::Run),
     Inspect(inspect::Inspect),
@@ -119,6 +121,7 @@ impl Cli {
             Command::Doctor(command) => command.run(&self.options),
             Command::Eval(command) => command.run(&self.options),
             Command::Get(command) => command.run(&self.options),
+            Command::Helper(command) => command.run(&self.options),
             Command::Inspect(command) => command.run(&self.options),
             Command::New(command) => command.run(&self.options),
             Command::Repl(command) => command.run(&self.options),

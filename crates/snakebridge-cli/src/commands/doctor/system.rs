@@ -73,15 +73,31 @@ fn space(findings: &mut Vec<Finding>) {
 }
 
 /// What the kernel can hold workers to.
+#[cfg(target_os = "linux")]
 fn sandbox(findings: &mut Vec<Finding>) {
-    let modules = fs::read_to_string("/sys/kernel/security/lsm");
-    findings.push(match modules {
-        Ok(modules) if modules.split(',').any(|name| name.trim() == "landlock") => {
-            Finding::ok("sandbox", "the kernel can confine workers (Landlock)")
+    let support = snakebridge::ConfineSupport::of_kernel();
+    let missing: Vec<&str> = [
+        (support.files, "files (Landlock of Linux 6.2)"),
+        (support.ports, "TCP ports (Landlock of Linux 6.7)"),
+        (support.signals, "signals (Landlock of Linux 6.12)"),
+        (support.sockets, "sockets (seccomp)"),
+    ]
+    .into_iter()
+    .filter_map(|(is_there, what)| (!is_there).then_some(what))
+    .collect();
+    findings.push(match missing.is_empty() {
+        true => Finding::ok("sandbox", "the kernel can confine workers"),
+        false => {
+            let message =
+                format!("the kernel cannot confine all of workers: not {}", missing.join(", "));
+            Finding::note("sandbox", message)
         }
-        Ok(_) => Finding::note("sandbox", "the kernel cannot confine workers: Landlock is off"),
-        Err(_) => Finding::note("sandbox", "whether the kernel can confine workers is not known"),
     });
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sandbox(findings: &mut Vec<Finding>) {
+    findings.push(Finding::note("sandbox", "workers can be confined on Linux only"));
 }
 
 /// Those that change what Python does, and are forgotten easily.
