@@ -1,6 +1,6 @@
 //! What files and variables declare, and the environments for it.
 
-use snakebridge::env::config::{Config as Settings, Value};
+use snakebridge::env::config::{Config as Settings, Origin, Value};
 use snakebridge::env::{EnvError, Environments, Requirements, State};
 
 use super::super::{Options, setup};
@@ -22,11 +22,7 @@ pub(super) fn check(options: &Options, findings: &mut Vec<Finding>) -> Options {
     if let Some(Value::List(folders)) = settings.value(options.pool.as_deref(), "module-path") {
         out.path.extend(folders.iter().map(Into::into));
     }
-    if let (None, Some(Value::Text(python))) =
-        (&out.python, settings.value(options.pool.as_deref(), "python"))
-    {
-        out.python = Some(python.clone());
-    }
+    python(&settings, &mut out);
     let making = settings.options();
     let pools = std::iter::once(None).chain(settings.pools().into_iter().map(Some));
     for pool in pools {
@@ -38,6 +34,17 @@ pub(super) fn check(options: &Options, findings: &mut Vec<Finding>) -> Options {
         }
     }
     out
+}
+
+/// The Python that is named there, unless it is the variable that the search looks at by itself.
+fn python(settings: &Settings, options: &mut Options) {
+    let pool = options.pool.as_deref();
+    let mut said = settings.said(pool).filter(|(key, ..)| key.name == "python");
+    if let (None, Some((_, Value::Text(python), Origin::File { .. }))) =
+        (&options.python, said.next())
+    {
+        options.python = Some(python.clone());
+    }
 }
 
 fn variables(settings: &Settings, findings: &mut Vec<Finding>) {
