@@ -78,7 +78,7 @@ impl Place {
 
     /// What the bridge says; an error if it is there and says nothing.
     fn ask(&self) -> Result<Option<Value>, String> {
-        use std::io::Read as _;
+        use std::io::{ErrorKind, Read as _};
         use std::os::linux::net::SocketAddrExt as _;
         use std::os::unix::net::{SocketAddr, UnixStream};
 
@@ -101,7 +101,11 @@ impl Place {
             Ok(_) => serde_json::from_str(&answer)
                 .map(Some)
                 .map_err(|_| "answers with what cannot be read".to_owned()),
-            Err(_) => Err("does not answer: it may be stopped".to_owned()),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Err("does not answer: it may be stopped".to_owned())
+            }
+            // It has ended in this moment.
+            Err(_) => Ok(None),
         }
     }
 }

@@ -20,6 +20,9 @@ pub(crate) struct Socket {
 /// Answers at one time: more wait for the next turn of the supervisor.
 const MOST_AT_ONCE: usize = 16;
 
+/// Names that are tried where others are taken.
+const MOST_TRIES: u32 = 16;
+
 impl Socket {
     /// Whether there is such a thing on this system.
     pub(crate) const IS_THERE: bool = true;
@@ -27,12 +30,17 @@ impl Socket {
     /// Listens as `@snakebridge/UID/PID/BRIDGE`.
     pub(crate) fn open() -> io::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(1);
-        let bridge = COUNT.fetch_add(1, Ordering::Relaxed);
-        let (user, process) = (getuid().as_raw(), std::process::id());
-        let name = format!("snakebridge/{user}/{process}/{bridge}");
-        let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
-        listener.set_nonblocking(true)?;
-        Ok(Self { listener, bridge })
+        let mut tries = 0..MOST_TRIES;
+        loop {
+            let bridge = COUNT.fetch_add(1, Ordering::Relaxed);
+            match listen(bridge) {
+                Ok(listener) => return Ok(Self { listener, bridge }),
+                // Everybody can take such a name, which must not keep the program from starting.
+                Err(error)
+                    if error.kind() == io::ErrorKind::AddrInUse && tries.next().is_some() => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Answers those who ask, with what is made only if somebody does.
@@ -43,6 +51,14 @@ impl Socket {
             let _ = answer(stream, &snapshot);
         }
     }
+}
+
+fn listen(bridge: u32) -> io::Result<UnixListener> {
+    let (user, process) = (getuid().as_raw(), std::process::id());
+    let name = format!("snakebridge/{user}/{process}/{bridge}");
+    let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 /// A name of this kind has no permissions: everybody can connect, and only the user is answered.
@@ -59,5 +75,19 @@ fn answer(mut stream: UnixStream, snapshot: impl Fn() -> String) -> io::Result<(
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_others_have_taken_are_passed_over() {
+        let first = Socket::open().unwrap();
+        let taken: Vec<_> = (1..=4).map(|next| listen(first.bridge + next).unwrap()).collect();
+        let next = Socket::open().unwrap();
+        assert_eq!(next.bridge, first.bridge + 5);
+        drop(taken);
     }
 }
