@@ -213,7 +213,7 @@ impl Config {
     #[must_use]
     pub fn of_pool(&self, name: Option<&str>) -> Option<Self> {
         let of_bridge = |entry: &&Entry| match &entry.set {
-            Some((key, _)) => entry.pool.is_none() && key.scope == Scope::Bridge,
+            Some((key, _)) => entry.pool.is_none() && key.scope == Scope::Whole,
             None => false,
         };
         let mut found: Vec<Entry> =
