@@ -7,6 +7,7 @@ mod common;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use common::{builder_with, descriptors, eventually};
 use snakebridge::{Bridge, Bytes, Pool, Ref, Spin, Value, args};
@@ -75,6 +76,8 @@ impl Scene {
         let (builder, folder) = builder_with(FIXTURE);
         // Nothing is found before it has been waited for.
         let pool = Pool::new().module_path(folder.path()).spin(Spin::Off);
+        // Large calls are in shared memory, and each piece of it that is kept is a descriptor.
+        let builder = builder.keep_memory(Duration::from_millis(10));
         let py = builder.pool("default", pool).build().unwrap();
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let mut scene = Self { py, runtime, descriptors: 0, _folder: folder };
