@@ -117,4 +117,5 @@ const END: &str = r#"
 | `SNAKEBRIDGE_CACHE_DIR` | the folder for environments and for the Python side of SnakeBridge |
 | `SNAKEBRIDGE_UV` | the file of uv |
 | `SNAKEBRIDGE_MONITOR` | `1` shows bridges to `snakebridge status` and `top` |
+| `SNAKEBRIDGE_SPIN` | `off`, `auto`, or microseconds: how long both sides of a call look before they sleep, see `Pool::spin` |
 "#;
