@@ -13,7 +13,7 @@
 //!   34816      worker    the message to the host, up to 30 KiB
 //! ```
 //!
-//! Each cell has one writer, and a cache line for itself. The two sides speak in turn, as on the pipes: a side puts a message
+//! Each cell has one writer; what has different writers is in different cache lines. The two sides speak in turn, as on the pipes: a side puts a message
 //! into the box of the other only when it has had an answer to its last one, whichever way that went. So there is
 //! never more than one message on its way, and its box is free.
 //!
@@ -130,11 +130,6 @@ impl<C: Cells> End<C> {
     /// The end of a side that sleeps on its pipe.
     pub fn new(cells: C, side: Side) -> Self {
         Self { cells, side, sent: 0, seen: 0, sleeps: true }
-    }
-
-    /// What both sides read and write.
-    pub fn cells(&self) -> &C {
-        &self.cells
     }
 
     /// Puts a message, in two parts, into the box of the other side, unless that sleeps or the message is too

@@ -104,6 +104,7 @@ def open_mailbox(box: mmap.mmap, *, is_ordered: bool | None = None) -> Mailbox:
                     if count != last:
                         break
         if count != last:
+            # As in `sleep`: written out, because it is the way of every request in second gear.
             if not is_ordered:
                 release()
                 acquire()
