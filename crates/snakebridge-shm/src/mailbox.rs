@@ -44,7 +44,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicU8, Ordering, fence};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
 
 use crate::segment::Segment;
 
@@ -199,7 +199,7 @@ impl Mailbox {
     /// # Errors
     /// As for [`Segment::new`].
     pub fn create() -> io::Result<Self> {
-        let cells = SharedCells { segment: Segment::new(DATA_TO_HOST + CAPACITY)? };
+        let cells = SharedCells::new(Segment::new(DATA_TO_HOST + CAPACITY)?);
         for side in [Side::Host, Side::Worker] {
             cells.set_sleeps(side, true, Ordering::Relaxed);
         }
@@ -265,7 +265,21 @@ const fn data_of(side: Side) -> usize {
     }
 }
 
+/// How many segments of this process are mailboxes.
+pub(crate) static MAILBOXES: AtomicUsize = AtomicUsize::new(0);
+
+impl Drop for SharedCells {
+    fn drop(&mut self) {
+        MAILBOXES.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl SharedCells {
+    fn new(segment: Segment) -> Self {
+        MAILBOXES.fetch_add(1, Ordering::Relaxed);
+        Self { segment }
+    }
+
     fn byte(&self, place: usize) -> &AtomicU8 {
         assert!(place < self.segment.len());
         // SAFETY: the byte is mapped as long as `self` lives. No reference to the bytes of this segment is
@@ -337,7 +351,7 @@ mod tests {
     fn pair() -> (Mailbox, Mailbox) {
         let host = Mailbox::create().expect("there is memory to share");
         let segment = host.cells.segment.map_again().expect("it can be mapped twice");
-        (host, End::new(SharedCells { segment }, Side::Worker))
+        (host, End::new(SharedCells::new(segment), Side::Worker))
     }
 
     #[test]

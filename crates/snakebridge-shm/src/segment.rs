@@ -6,6 +6,8 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+use crate::mailbox::MAILBOXES;
+
 /// Bytes of the smallest segment.
 pub const SMALLEST: usize = 1 << 16;
 
@@ -47,10 +49,10 @@ impl Segment {
         Ok(Self { id, descriptor, start, len, token: Arc::default(), _place: place })
     }
 
-    /// How many there are in this process.
+    /// How many there are in this process, mailboxes left out: those stay as long as their lanes.
     #[must_use]
     pub fn count() -> usize {
-        TAKEN.load(Ordering::Relaxed)
+        TAKEN.load(Ordering::Relaxed).saturating_sub(MAILBOXES.load(Ordering::Relaxed))
     }
 
     /// A number that no other segment of this process has, or had.
