@@ -1,6 +1,6 @@
 //! A report about bike counts, made by Python's standard library and written in Rust.
 //!
-//! Run it with `cargo run --release --example quickstart`. The counts are made up.
+//! Run it with `cargo run --release -p snakebridge --example quickstart`. The counts are made up.
 
 #![expect(clippy::print_stdout, reason = "it is a report")]
 
