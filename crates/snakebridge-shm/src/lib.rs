@@ -13,13 +13,14 @@
 //! agreement. Code in the worker's process that looks for the mapping and writes to it behind its back breaks it, as
 //! it can break all else in that process; what is read here is then arbitrary bytes.
 //!
-//! A **mailbox** is a segment of another kind: cells that both processes write to, each its own ones. Nobody ever
+//! A **mailbox** is no segment: it is memory with cells that both processes write to, each its own ones. Nobody ever
 //! has a reference to its bytes; see [`mailbox`].
 //!
 //! The crate has no stable API of its own: depend on `snakebridge`.
 
 mod cache;
 pub mod mailbox;
+mod mapping;
 mod segment;
 
 pub use cache::Cache;

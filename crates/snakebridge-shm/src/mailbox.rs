@@ -43,10 +43,10 @@
 //! `tests/mailbox_model.rs` has [`End`] of this file run through all the orders that the memory model allows.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU8, Ordering, fence};
 
-use crate::segment::Segment;
+use crate::mapping::{self, Mapping};
 
 /// Most bytes of a message in a box.
 pub const CAPACITY: usize = 30 << 10;
@@ -194,16 +194,18 @@ impl<C: Cells> End<C> {
 pub type Mailbox = End<SharedCells>;
 
 impl Mailbox {
-    /// A new mailbox, on whose other side nobody looks yet.
+    /// A new mailbox, on whose other side nobody looks yet, and what the worker can map it by. Nothing needs that
+    /// descriptor when the worker has it.
     ///
     /// # Errors
-    /// As for [`Segment::new`].
-    pub fn create() -> io::Result<Self> {
-        let cells = SharedCells::new(Segment::new(DATA_TO_HOST + CAPACITY)?);
+    /// The system refuses, or has no such memory.
+    pub fn create() -> io::Result<(Self, OwnedFd)> {
+        let (descriptor, mapping) = Mapping::create(SIZE)?;
+        let cells = SharedCells { id: mapping::next_id(), mapping };
         for side in [Side::Host, Side::Worker] {
             cells.set_sleeps(side, true, Ordering::Relaxed);
         }
-        Ok(Self::new(cells, Side::Host))
+        Ok((Self::new(cells, Side::Host), descriptor))
     }
 
     /// Whether the worker sleeps on its pipe.
@@ -212,33 +214,24 @@ impl Mailbox {
         self.cells.sleeps(Side::Worker, Ordering::Relaxed)
     }
 
-    /// The number of its segment.
+    /// A number that no other memory of this process has, or had.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.cells.segment.id()
-    }
-
-    /// Bytes of its segment.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.cells.segment.len()
+        self.cells.id
     }
 }
 
-impl AsFd for Mailbox {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.cells.segment.as_fd()
-    }
-}
-
-/// Cells at their places in a segment.
+/// Cells at their places in shared memory.
 #[derive(Debug)]
 pub struct SharedCells {
-    segment: Segment,
+    id: u64,
+    mapping: Mapping,
 }
 
 const DATA_TO_WORKER: usize = 4096;
 const DATA_TO_HOST: usize = DATA_TO_WORKER + CAPACITY;
+/// Bytes of the whole.
+pub const SIZE: usize = DATA_TO_HOST + CAPACITY;
 
 const fn count_of(side: Side) -> usize {
     match side {
@@ -265,26 +258,12 @@ const fn data_of(side: Side) -> usize {
     }
 }
 
-/// How many segments of this process are mailboxes.
-pub(crate) static MAILBOXES: AtomicUsize = AtomicUsize::new(0);
-
-impl Drop for SharedCells {
-    fn drop(&mut self) {
-        MAILBOXES.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl SharedCells {
-    fn new(segment: Segment) -> Self {
-        MAILBOXES.fetch_add(1, Ordering::Relaxed);
-        Self { segment }
-    }
-
     fn byte(&self, place: usize) -> &AtomicU8 {
-        assert!(place < self.segment.len());
-        // SAFETY: the byte is mapped as long as `self` lives. No reference to the bytes of this segment is
+        assert!(place < self.mapping.len());
+        // SAFETY: the byte is mapped as long as `self` lives. No reference to these bytes is
         // ever made but such ones, and the other process writes to it with single stores of a byte.
-        unsafe { AtomicU8::from_ptr(self.segment.start().add(place)) }
+        unsafe { AtomicU8::from_ptr(self.mapping.start().add(place)) }
     }
 }
 
@@ -312,9 +291,9 @@ impl Cells for SharedCells {
     fn put(&self, of: Side, parts: [&[u8]; 2]) {
         let length = parts[0].len() + parts[1].len();
         assert!(length <= CAPACITY, "a message of {length} bytes in a box of {CAPACITY}");
-        let (start, mut place) = (self.segment.start(), data_of(of));
+        let (start, mut place) = (self.mapping.start(), data_of(of));
         for part in parts {
-            // SAFETY: the parts fit into the box, which fits into the segment. The other process does not
+            // SAFETY: the parts fit into the box, which fits into the mapping. The other process does not
             // read the box now: it has answered the last message, and is not told of this one yet.
             unsafe { start.add(place).copy_from_nonoverlapping(part.as_ptr(), part.len()) };
             place += part.len();
@@ -324,7 +303,7 @@ impl Cells for SharedCells {
     }
 
     fn get(&self, of: Side, into: &mut Vec<u8>) -> bool {
-        let start = self.segment.start();
+        let start = self.mapping.start();
         // SAFETY: as in `put`: the other process has written this before it has told of the message, and does not
         // write to it again before it has the answer.
         let length =
@@ -349,9 +328,10 @@ mod tests {
 
     /// Both ends of one mailbox, the second over a mapping of its own.
     fn pair() -> (Mailbox, Mailbox) {
-        let host = Mailbox::create().expect("there is memory to share");
-        let segment = host.cells.segment.map_again().expect("it can be mapped twice");
-        (host, End::new(SharedCells::new(segment), Side::Worker))
+        let (host, descriptor) = Mailbox::create().expect("there is memory to share");
+        let mapping = Mapping::of(&descriptor, SIZE).expect("it can be mapped twice");
+        let cells = SharedCells { id: host.id(), mapping };
+        (host, End::new(cells, Side::Worker))
     }
 
     #[test]

@@ -5,11 +5,10 @@ mod policy;
 
 use std::hint::spin_loop;
 use std::io;
-use std::os::fd::AsFd as _;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use snakebridge_shm::mailbox::{Found, Mailbox, Posted};
+use snakebridge_shm::mailbox::{Found, Mailbox, Posted, SIZE};
 use snakebridge_wire::{Header, Kind};
 
 use super::memory::{Introduction, Purpose};
@@ -168,10 +167,9 @@ impl Gear {
 
 /// A new mailbox, and what a worker has to be told of it.
 fn make() -> io::Result<(Mailbox, Introduction)> {
-    let mailbox = Mailbox::create()?;
-    let descriptor = mailbox.as_fd().try_clone_to_owned()?;
-    let (id, size, purpose) = (mailbox.id(), mailbox.size(), Purpose::Mailbox);
-    Ok((mailbox, Introduction { id, size, descriptor, purpose }))
+    let (mailbox, descriptor) = Mailbox::create()?;
+    let id = mailbox.id();
+    Ok((mailbox, Introduction { id, size: SIZE, descriptor, purpose: Purpose::Mailbox }))
 }
 
 fn shift_frame(mailbox: u64, exponent: u8) -> Vec<u8> {

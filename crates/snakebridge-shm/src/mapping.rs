@@ -1,0 +1,72 @@
+//! Memory that two processes can map.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+/// A mapping of shared memory in this process. It stays when the descriptor is closed.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the mapping belongs to this value alone, and is the same for all threads.
+unsafe impl Send for Mapping {}
+// SAFETY: it gives out no more than where it is; who uses that has to say why it may.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// New memory of so many bytes, which are zero, and what another process can map it by.
+    pub(crate) fn create(len: usize) -> io::Result<(OwnedFd, Self)> {
+        let descriptor = open()?;
+        rustix::fs::ftruncate(&descriptor, len as u64)?;
+        let mapping = Self::of(&descriptor, len)?;
+        Ok((descriptor, mapping))
+    }
+
+    /// The first bytes of some memory.
+    pub(crate) fn of(descriptor: &OwnedFd, len: usize) -> io::Result<Self> {
+        let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+        // SAFETY: without an address of our own the kernel chooses one where nothing is.
+        let start = unsafe { mmap(std::ptr::null_mut(), len, access, flags, descriptor, 0) }?;
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { start, len })
+    }
+
+    /// Where its bytes are, as long as it lives.
+    pub(crate) fn start(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: it is what `of` has mapped, and no reference to it outlives `self`. That it may fail
+        // changes nothing: the mapping would stay.
+        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.len) };
+    }
+}
+
+/// A number that no other memory of this process has, or had.
+pub(crate) fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn open() -> io::Result<OwnedFd> {
+    Ok(rustix::fs::memfd_create("snakebridge", rustix::fs::MemfdFlags::CLOEXEC)?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+fn open() -> io::Result<OwnedFd> {
+    Err(io::ErrorKind::Unsupported.into())
+}
