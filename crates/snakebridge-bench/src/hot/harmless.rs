@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use snakebridge::Bridge;
-use snakebridge_bench::process::cpu_time;
 
 use super::{Gears, WARM, call};
 use crate::cores::Cores;
@@ -86,8 +86,8 @@ fn two_lanes(setup: &Setup) -> Result<f64> {
 
 /// Measures calls that are rare, and how long both processes run for them.
 fn sparse(gears: &Gears, setup: &Setup, report: &mut Report) -> Result<()> {
-    let mut hot = Sparse::new(&gears.hot)?;
-    let mut pipe = Sparse::new(&gears.pipe)?;
+    let mut hot = Sparse::new(&gears.hot);
+    let mut pipe = Sparse::new(&gears.pipe);
     for _ in 0..setup.rounds(10, 40) {
         hot.round()?;
         pipe.round()?;
@@ -99,19 +99,17 @@ fn sparse(gears: &Gears, setup: &Setup, report: &mut Report) -> Result<()> {
 
 struct Sparse<'a> {
     py: &'a Bridge,
-    worker: u32,
     times: Series,
     running: Series,
 }
 
 impl<'a> Sparse<'a> {
-    fn new(py: &'a Bridge) -> Result<Self> {
-        let worker = py.call("os", "getpid", ()).wait()?;
-        Ok(Self { py, worker, times: Series::default(), running: Series::default() })
+    fn new(py: &'a Bridge) -> Self {
+        Self { py, times: Series::default(), running: Series::default() }
     }
 
     fn round(&mut self) -> Result<()> {
-        let before = running(self.worker)?;
+        let before = running(self.py)?;
         let mut times = Vec::new();
         for _ in 0..100 {
             thread::sleep(APART);
@@ -120,23 +118,27 @@ impl<'a> Sparse<'a> {
             times.push(begin.elapsed());
         }
         self.times.add_round(&times);
-        self.running.add(running(self.worker)? - before);
+        self.running.add(running(self.py)? - before);
         Ok(())
     }
 }
 
 /// Measures how long both processes run while nothing is called, right after many calls.
 fn idle(gears: &Gears, report: &mut Report) -> Result<()> {
-    let worker: u32 = gears.hot.call("os", "getpid", ()).wait()?;
     (0..WARM).try_for_each(|_| call(&gears.hot))?;
-    let before = running(worker)?;
+    let before = running(&gears.hot)?;
     thread::sleep(IDLE);
-    let time = running(worker)? - before;
+    let time = running(&gears.hot)? - before;
     report.barred("hot_idle_5s_cpu_ms", time.as_secs_f64() * 1e3, 5.0);
     Ok(())
 }
 
-/// How long this thread and that of a worker have run.
-fn running(worker: u32) -> Result<Duration> {
-    Ok(cpu_time(worker)? + cpu_time(std::process::id())?)
+/// How long this process and that of a worker have run.
+///
+/// By the clocks of the processes themselves: what `/proc` says of one that runs just now is up to ten
+/// milliseconds old.
+fn running(py: &Bridge) -> Result<Duration> {
+    let worker = Duration::from_nanos(py.call("time", "process_time_ns", ()).wait()?);
+    let here = clock_gettime(ClockId::ProcessCPUTime);
+    Ok(worker + Duration::new(here.tv_sec.try_into()?, here.tv_nsec.try_into()?))
 }
