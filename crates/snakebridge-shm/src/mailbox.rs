@@ -200,7 +200,7 @@ impl Mailbox {
     /// # Errors
     /// The system refuses, or has no such memory.
     pub fn create() -> io::Result<(Self, OwnedFd)> {
-        let (descriptor, mapping) = Mapping::create(SIZE)?;
+        let (descriptor, mapping) = Mapping::create("snakebridge-mailbox", SIZE)?;
         let cells = SharedCells { id: mapping::next_id(), mapping };
         for side in [Side::Host, Side::Worker] {
             cells.set_sleeps(side, true, Ordering::Relaxed);

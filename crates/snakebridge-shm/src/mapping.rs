@@ -20,9 +20,10 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// New memory of so many bytes, which are zero, and what another process can map it by.
-    pub(crate) fn create(len: usize) -> io::Result<(OwnedFd, Self)> {
-        let descriptor = open()?;
+    /// New memory of so many bytes, which are zero, and what another process can map it by. The name is what
+    /// the system shows for it.
+    pub(crate) fn create(name: &str, len: usize) -> io::Result<(OwnedFd, Self)> {
+        let descriptor = open(name)?;
         rustix::fs::ftruncate(&descriptor, len as u64)?;
         let mapping = Self::of(&descriptor, len)?;
         Ok((descriptor, mapping))
@@ -62,11 +63,11 @@ pub(crate) fn next_id() -> u64 {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-fn open() -> io::Result<OwnedFd> {
-    Ok(rustix::fs::memfd_create("snakebridge", rustix::fs::MemfdFlags::CLOEXEC)?)
+fn open(name: &str) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)?)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-fn open() -> io::Result<OwnedFd> {
+fn open(_: &str) -> io::Result<OwnedFd> {
     Err(io::ErrorKind::Unsupported.into())
 }

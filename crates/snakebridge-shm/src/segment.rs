@@ -34,7 +34,7 @@ impl Segment {
     pub fn new(least: usize) -> io::Result<Self> {
         let len = size_for(least).ok_or(io::ErrorKind::OutOfMemory)?;
         let place = Place::take()?;
-        let (descriptor, mapping) = Mapping::create(len)?;
+        let (descriptor, mapping) = Mapping::create("snakebridge", len)?;
         let id = mapping::next_id();
         Ok(Self { id, descriptor, mapping, token: Arc::default(), _place: place })
     }

@@ -638,5 +638,5 @@ fn nothing_is_left_of_many_arrays() {
 
 fn shared_mappings() -> usize {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-    maps.lines().filter(|line| line.contains("memfd:snakebridge")).count()
+    maps.lines().filter(|line| line.contains("memfd:snakebridge ")).count()
 }

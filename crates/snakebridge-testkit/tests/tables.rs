@@ -32,7 +32,7 @@ def address_is_shared(table):
     with open("/proc/self/maps") as maps:
         shared = [
             [int(part, 16) for part in line.split()[0].split("-")] for line in maps
-            if "memfd:snakebridge" in line
+            if "memfd:snakebridge " in line
         ]
     address = table.column(0).chunk(0).buffers()[1].address
     return any(begin <= address < end for begin, end in shared)

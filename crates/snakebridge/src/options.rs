@@ -46,6 +46,9 @@ pub enum Spin {
     Auto,
     /// They always look for so long, whatever it costs: for programs that have cores to spare. Up to 50 milliseconds.
     For(Duration),
+    /// For tests: chance says it for each message, from a seed.
+    #[doc(hidden)]
+    Random(u64),
 }
 
 impl Spin {
@@ -58,6 +61,7 @@ impl Spin {
         match value.to_str() {
             Some("off") => return Ok(Self::Off),
             Some("auto") => return Ok(Self::Auto),
+            Some("random") => return Ok(Self::Random(1)),
             Some(text) => {
                 if let Ok(micros) = text.parse::<u32>() {
                     return Ok(Self::For(Duration::from_micros(micros.into())));

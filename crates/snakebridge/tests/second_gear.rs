@@ -8,49 +8,14 @@ mod common;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{builder_with, eventually, is_running, kill, quiet, worker_pid};
+use common::{LANES, builder_with, eventually, is_running, kill, quiet, worker_pid};
 use snakebridge::{Bridge, Bytes, ErrorKind, Pool, Ref, Spin, args};
-
-const FIXTURE: &str = r#"
-import time
-
-def pause(micros):
-    until = time.perf_counter() + micros / 1e6
-    while time.perf_counter() < until:
-        pass
-    return micros
-
-def apply(f, count):
-    return [f(n) for n in range(count)]
-
-def swap(data):
-    return data[::-1]
-
-def fail():
-    raise ValueError("on purpose")
-
-class Box:
-    alive = 0
-    def __init__(self):
-        Box.alive += 1
-    def __del__(self):
-        Box.alive -= 1
-    def double(self, n):
-        return 2 * n
-
-def alive():
-    return Box.alive
-
-def chunks(count):
-    for n in range(count):
-        yield str(n) * 100
-"#;
 
 /// Long enough that hardly any message misses it.
 const LONG: Spin = Spin::For(Duration::from_millis(2));
 
 fn bridge(spin: Spin) -> (Bridge, tempfile::TempDir) {
-    let (builder, folder) = builder_with(FIXTURE);
+    let (builder, folder) = builder_with(LANES);
     let pool = Pool::new().module_path(folder.path()).spin(spin);
     (builder.pool("default", pool).build().unwrap(), folder)
 }
@@ -58,7 +23,7 @@ fn bridge(spin: Spin) -> (Bridge, tempfile::TempDir) {
 /// Whether a worker has a mailbox.
 fn has_mailbox(py: &Bridge) -> bool {
     let maps = std::fs::read_to_string(format!("/proc/{}/maps", worker_pid(py))).unwrap();
-    maps.contains("memfd:snakebridge")
+    maps.contains("memfd:snakebridge-mailbox")
 }
 
 fn sqrt(py: &Bridge) -> f64 {

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use snakebridge::{Bridge, BridgeBuilder, Output};
 
+/// The module `fixture` of the tests of lanes.
+pub(crate) const LANES: &str = include_str!("lanes.py");
+
 /// A builder whose workers print nothing.
 pub(crate) fn quiet() -> BridgeBuilder {
     Bridge::builder().output(Output::Discard)

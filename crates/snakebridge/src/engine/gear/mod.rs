@@ -47,7 +47,7 @@ impl Gear {
             Spin::Off => false,
             // With one core, who looks keeps the other side from running.
             Spin::Auto => available_parallelism().is_ok_and(|cores| cores.get() > 1),
-            Spin::For(_) => true,
+            Spin::For(_) | Spin::Random(_) => true,
         };
         is_possible.then(|| {
             Box::new(Self {

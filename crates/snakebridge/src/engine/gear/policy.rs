@@ -25,6 +25,8 @@ const NONE: Looks = Looks { worker: 0, host: None };
 #[derive(Debug)]
 pub(super) struct Policy {
     spin: Spin,
+    /// Of [`Spin::Random`].
+    random: Random,
     /// When the last answer had come, and the last message went.
     answered: Option<Instant>,
     sent: Instant,
@@ -90,6 +92,7 @@ impl Policy {
     pub(super) fn new(spin: Spin, now: Instant) -> Self {
         Self {
             spin,
+            random: Random::new(spin),
             answered: None,
             sent: now,
             close: 0,
@@ -112,6 +115,7 @@ impl Policy {
             Spin::Off => NONE,
             Spin::Auto => self.decide(now, worker_sleeps),
             Spin::For(time) => Looks { worker: exponent(time), host: Some(time) },
+            Spin::Random(_) => self.random.looks(),
         }
     }
 
@@ -181,6 +185,34 @@ impl Policy {
         self.rest = self.next_rest;
         self.next_rest = (self.next_rest * 2).min(MOST_REST);
         (self.account, self.gained) = (0, 0);
+    }
+}
+
+/// A generator of random numbers: xorshift64.
+#[derive(Debug)]
+struct Random(u64);
+
+impl Random {
+    fn new(spin: Spin) -> Self {
+        match spin {
+            // From zero it would never get away, and seeds that follow each other would begin alike.
+            Spin::Random(seed) => Self((seed << 1 | 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)),
+            _ => Self(1),
+        }
+    }
+
+    /// Each of the things that a message can find: both sides look, one of them, none; for long, or hardly at all.
+    fn looks(&mut self) -> Looks {
+        let worker = [0, 0, 1, 4, WORKER_LOOKS][self.below(5)];
+        let host = [None, Some(Duration::from_micros(3)), Some(LOOK)][self.below(3)];
+        Looks { worker, host }
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end as u64) as usize
     }
 }
 
@@ -303,6 +335,20 @@ mod tests {
         assert_eq!(looks, Looks { worker: 10, host: Some(us(100)) });
         forced.answered(now + Duration::from_secs(1));
         assert_eq!(forced.sends(now + Duration::from_secs(9), true), looks);
+    }
+
+    #[test]
+    fn chance_tries_all_there_is() {
+        let now = Instant::now();
+        let mut policy = Policy::new(Spin::Random(7), now);
+        let mut seen: Vec<Looks> = Vec::new();
+        for _ in 0..500 {
+            let looks = policy.sends(now, true);
+            if !seen.contains(&looks) {
+                seen.push(looks);
+            }
+        }
+        assert_eq!(seen.len(), 4 * 3, "{seen:?}");
     }
 
     #[test]
