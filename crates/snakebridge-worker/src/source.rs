@@ -36,6 +36,7 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "pipelines.py",
     "regions.py",
     "rules.py",
+    "scalars.py",
     "sessions.py",
     "streams.py",
     "tables.py",

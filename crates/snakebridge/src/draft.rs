@@ -23,6 +23,7 @@ pub(crate) struct Draft {
 const FRAME_CAPACITY: usize = 128;
 
 impl Draft {
+    #[inline]
     pub(crate) fn new(kind: Kind, home: Home) -> Self {
         let mut frame = Vec::with_capacity(FRAME_CAPACITY);
         frame.resize(HEADER_LEN, 0);
@@ -52,6 +53,7 @@ impl Draft {
         draft
     }
 
+    #[inline]
     pub(crate) fn function(mut self, module: &str, name: &str) -> Self {
         let module = self.text(module);
         let name = self.text(name);
@@ -100,6 +102,7 @@ impl Draft {
         }
     }
 
+    #[inline]
     pub(crate) fn args(mut self, args: impl IntoArgs) -> Self {
         match args.write(&mut self.encoder) {
             Ok(noted) if self.call.noted.is_empty() => self.call.noted = noted,
@@ -130,10 +133,12 @@ impl Draft {
         self
     }
 
+    #[inline]
     pub(crate) fn finish<R>(self) -> Call<R> {
         Call::new(self.finish_raw())
     }
 
+    #[inline]
     pub(crate) fn finish_raw(mut self) -> RawCall {
         if self.encoder.has_refs() {
             self.call.flags |= flags::HAS_REFS;

@@ -3,8 +3,8 @@
     host --- request ---> read -> loads -> operation -> encode -> write --- reply ---> host
 
 The loop is the way of every call, so it is written out rather than divided into small functions:
-a request that fits into one read and gives a plain scalar costs one `read`, one `loads`, one
-`dumps` and one `write`.
+a request that fits into one read and gives a plain scalar costs one `read`, one `loads` and one
+`write`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import sys
 from io import BytesIO
 
-from . import callbacks, errors, frames, news, pipelines
+from . import callbacks, errors, frames, news, pipelines, scalars
 from .codec import PICKLE_PROTOCOL, Unpickler, dumps, loads
 from .contexts import Contexts
 from .encode import Encoder, Kept, Refused
@@ -43,8 +43,6 @@ callback_head = frames.CALLBACK_HEAD.pack
 SCALARS = frozenset((type(None), bool, int, float, bytes))
 # Arguments of callbacks that need no look inside: whether text is valid shows when it is read.
 PLAIN = SCALARS | {str}
-# Headers of short replies, by their length.
-VALUE_HEADS = tuple(frames.header(frames.VALUE, length) for length in range(256))
 # What the host sends in answer to a callback.
 ANSWERS = frozenset((frames.CALLBACK_VALUE, frames.CALLBACK_ERROR))
 # One read holds any small request. Larger ones are read to their exact length.
@@ -141,8 +139,9 @@ class Lane:
         reader, writer = self.reader, self.writer
         unpack, header_len = frames.HEADER.unpack_from, frames.HEADER_LEN
         operations = self.operations
+        has_refs, target_ref = frames.HAS_REFS, frames.TARGET_REF
         special = frames.BY_REF | frames.NO_RESULT
-        value_heads = VALUE_HEADS
+        reply_with = scalars.REPLIES.get
         # Mostly empty; they stay the same lists.
         arrived, gone, dropped = self.arrived, news.gone, self.callbacks.dropped
         body: Any
@@ -181,11 +180,8 @@ class Lane:
                 continue
             self.last = None
             try:
-                if flags & frames.HAS_REFS:
-                    parts = self.load_with_refs(session, body)
-                else:
-                    parts = loads(body)
-                if flags & frames.TARGET_REF:
+                parts = self.load_with_refs(session, body) if flags & has_refs else loads(body)
+                if flags & target_ref:
                     parts = (self.sessions.find(session, parts[0]), *parts[1:])
             except BaseException as error:
                 self.refuse(error)
@@ -204,24 +200,17 @@ class Lane:
             finally:
                 parts = None
             try:
-                is_scalar = type(result) in SCALARS
+                scalar = None if flags & special else reply_with(type(result))
             except Exception:
-                is_scalar = False  # A metaclass may leave its classes without a hash.
-            if is_scalar and not flags & special:
-                try:
-                    if type(result) is bytes and len(result) >= BULKY:
-                        reply = self.encoder.large(result)
-                    reply = reply or dumps(result, PICKLE_PROTOCOL)
-                except Exception:
-                    reply = None  # There is no memory for it: it can still be a ref.
+                scalar = None  # A metaclass may leave its classes without a hash.
+            if scalar is not None:
+                reply = scalar(result)
             if reply is None:
                 self.send_result(session, flags, result)
-                continue
-            size = len(reply)
-            if size < 256 and not dropped and not arrived and not gone:
-                write(writer, value_heads[size] + reply)
+            elif dropped or arrived or gone:
+                self.write_all(self.news() + reply)
             else:
-                self.send(frames.VALUE, reply)
+                write(writer, reply)
 
     def await_target(self, parts: tuple[Any, ...]) -> Any:
         """`(target,)`: what comes of awaiting it."""
@@ -263,16 +252,7 @@ class Lane:
         if type(result) is Outcomes:
             self.send_parts(session, flags, (result.values, result.failures))
             return
-        cls = type(result)
-        if (cls is str or cls is bytearray) and not flags & frames.BY_REF:
-            reply = self.encoder.large(result) if len(result) >= BULKY else None
-            if reply is not None:
-                self.send(frames.VALUE, reply)
-                return
-        if cls is str and not flags & frames.BY_REF:
-            # Whether it is valid Unicode shows when the host reads it.
-            self.last, self.last_session = result, session
-            self.send(frames.VALUE, self.encoder.plain(result))
+        if not flags & frames.BY_REF and self.send_plain(session, result):
             return
         self.encoder.copy(flags)
         try:
@@ -295,6 +275,27 @@ class Lane:
             self.send(frames.REF, self.encoder.ref(session, result))
             return
         self.send(frames.VALUE, reply)
+
+    def send_plain(self, session: int, result: Any) -> bool:
+        """Sends bytes, text or an integer, which need no look inside. Whether it did."""
+        cls = type(result)
+        if cls is not bytes and cls is not str and cls is not int and cls is not bytearray:
+            return False
+        reply = None
+        if cls is not int and len(result) >= BULKY:
+            reply = self.encoder.large(result)
+        if reply is None and cls is not bytearray:
+            if cls is str:
+                # Whether it is valid Unicode shows when the host reads it.
+                self.last, self.last_session = result, session
+            try:
+                reply = self.encoder.plain(result)
+            except Exception:
+                pass  # There is no memory for it: it can still be a ref.
+        if reply is None:
+            return False
+        self.send(frames.VALUE, reply)
+        return True
 
     def refusal(self, error: Refused) -> TypeError:
         """What the host is told in the place of a result that cannot be what it asks for."""

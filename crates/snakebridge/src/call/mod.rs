@@ -53,6 +53,7 @@ pub struct Call<R> {
 }
 
 impl<R> Call<R> {
+    #[inline]
     pub(crate) fn new(raw: RawCall) -> Self {
         Self { raw, result: PhantomData }
     }

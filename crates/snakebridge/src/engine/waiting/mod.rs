@@ -64,6 +64,7 @@ pub(crate) trait Wait {
 pub(crate) struct Thread;
 
 /// Runs what waits with its thread.
+#[inline]
 #[expect(clippy::panic, reason = "only a mistake in this crate can get there")]
 pub(crate) fn now<T>(exchange: impl Future<Output = T>) -> T {
     match pin!(exchange).poll(&mut Context::from_waker(Waker::noop())) {
