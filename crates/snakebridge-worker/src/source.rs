@@ -28,6 +28,7 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "guard.py",
     "helpers.py",
     "lane.py",
+    "lazy.py",
     "mailbox.py",
     "main.py",
     "markers.py",

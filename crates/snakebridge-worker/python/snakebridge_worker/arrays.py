@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+from . import regions
 from .encode import Refused
 
 TYPE_CHECKING = False
@@ -76,8 +77,6 @@ def _build_unusual(numpy: Any, text: str, shape: tuple[int, ...], data: Any) -> 
 
 
 def _build_shared(numpy: Any, dtype: Any, shape: tuple[int, ...], data: Any) -> Any:
-    from . import regions
-
     segment, count = data
     mapped = regions.find(segment)
     if numpy is None:
@@ -166,8 +165,6 @@ def _shared(array: Any, taken: list[int]) -> tuple[int, int] | None:
     """The array in shared memory, if it is large enough for that."""
     if array.nbytes < _LARGE:
         return None
-    from . import regions
-
     found = regions.take(array.nbytes)
     if found is None:
         return None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 
-from . import markers
+from . import lazy, markers
 from .codec import PICKLE_PROTOCOL, Pickler, dumps
 from .frames import ARRAYS, TABLES
 
@@ -82,9 +82,7 @@ class Encoder:
             return True
         convert = _converters.get(cls) or _find_converter(cls)
         if convert is _array and self._pickler.arrays:
-            from . import arrays
-
-            return arrays.look_at(obj) is not None
+            return lazy.arrays().look_at(obj) is not None
         if convert is _table and self._pickler.tables:
             return True
         return convert is not _keep and convert(_PROBE, obj) is not _NO_VALUE
@@ -233,9 +231,7 @@ def _kept(pickler: ResultPickler, obj: Kept) -> Reduced:
 def _array(pickler: ResultPickler, obj: Any) -> Reduced:
     """An array is a value only where the host asks for that."""
     if pickler is not _PROBE and pickler.arrays:
-        from . import arrays
-
-        parts = arrays.take_apart(obj, pickler.taken)
+        parts = lazy.arrays().take_apart(obj, pickler.taken)
         if parts is not None:
             return markers.array, parts
     return _keep(pickler, obj)
@@ -438,9 +434,7 @@ def _search_converter(cls: type) -> Converter:
 def _is_array(cls: type, bases: list[type]) -> bool:
     if cls is not memoryview and sys.modules.keys().isdisjoint(("array", "numpy", "torch")):
         return False
-    from . import arrays
-
-    return arrays.is_array_class(cls, bases)
+    return bool(lazy.arrays().is_array_class(cls, bases))
 
 
 def _is_table(bases: list[type]) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 
+from . import lazy
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import datetime as dt
@@ -19,9 +21,7 @@ if TYPE_CHECKING:
 
 def array(dtype: str, shape: tuple[int, ...], data: bytes | tuple[int, int]) -> Any:
     """An array that cannot be written to: of numpy, or where that is missing a `memoryview`."""
-    from . import arrays
-
-    return arrays.build(dtype, shape, data)
+    return lazy.arrays().build(dtype, shape, data)
 
 
 def bytes_(data: tuple[int, int]) -> bytes:
