@@ -15,6 +15,7 @@ use snakebridge_testkit::environment;
 
 const FIXTURE: &str = r#"
 import array
+import os
 import numpy
 
 def describe(a):
@@ -74,6 +75,28 @@ held = []
 def hold_and_call(array, callback):
     callback()
     held.append(array[1:])
+
+children = {}
+
+def forked_sum(array):
+    begin, end = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(begin[1])
+        os.read(begin[0], 1)
+        os.write(end[1], str(int(array.sum())).encode())
+        os._exit(0)
+    os.close(begin[0])
+    children[pid] = begin[1], end[0]
+    return pid
+
+def sum_of(pid):
+    begin, end = children.pop(pid)
+    os.close(begin)
+    found = int(os.read(end, 100))
+    os.close(end)
+    os.waitpid(pid, 0)
+    return found
 
 def held_is(value):
     return bool((held.pop() == value).all())
@@ -594,6 +617,21 @@ fn memory_that_stays_unused_is_given_back() {
     assert_eq!(shared_mappings(), 0);
     let ones: Array<f64> = py.call("numpy", "ones", (100_000,)).wait().unwrap();
     assert_eq!(ones.len(), 100_000);
+}
+
+#[test]
+fn a_forked_child_has_its_array_for_as_long_as_it_runs() {
+    let py = numpy();
+    let ones = vec![1_i64; 100_000];
+    let child: i32 = py.call("fixture", "forked_sum", (ArrayView::from(&ones),)).wait().unwrap();
+    // Memory that was free would be used again for one of these.
+    for number in 2..20_i64 {
+        let others = vec![number; 100_000];
+        let first: i64 = py.call("numpy", "max", (ArrayView::from(&others),)).wait().unwrap();
+        assert_eq!(first, number);
+    }
+    let sum: i64 = py.call("fixture", "sum_of", (child,)).wait().unwrap();
+    assert_eq!(sum, 100_000);
 }
 
 /// Many arrays of all sizes, in both directions, while workers are killed.

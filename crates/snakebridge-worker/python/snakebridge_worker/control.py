@@ -30,6 +30,8 @@ _SETTLED_AFTER = 0.2
 _PR_SET_PDEATHSIG = 1
 # Of one frame.
 _MOST_DESCRIPTORS = 32
+# In the place of one that this process had no room for.
+_LOST = -1
 # Answers may be large.
 _CHUNK = 1 << 16
 
@@ -121,10 +123,11 @@ class Control:
             del received[:end]
             if kind in (frames.BACKGROUND_VALUE, frames.BACKGROUND_ERROR):
                 self._answered(kind, flags, session, body)
-            elif kind == frames.DUMP_STACKS and self._descriptors:
-                descriptor = self._descriptors.pop(0)
-                faulthandler.dump_traceback(descriptor, all_threads=True)
-                os.close(descriptor)
+            elif kind == frames.DUMP_STACKS:
+                descriptor = self._descriptor()
+                if descriptor is not None:
+                    faulthandler.dump_traceback(descriptor, all_threads=True)
+                    os.close(descriptor)
             elif frames.SEGMENT <= kind <= frames.SEGMENT_RECALLED:
                 self._segment(kind, body)
 
@@ -136,8 +139,7 @@ class Control:
             segment, size, purpose = frames.SEGMENT_PARTS.unpack(body)
             if not size:
                 return regions.refused()
-            descriptor = self._descriptors.pop(0)
-            return regions.add(segment, size, descriptor, purpose)
+            return regions.add(segment, size, self._descriptor(), purpose)
         (segment,) = frames.NUMBER.unpack(body)
         if kind == frames.SEGMENT_RECALLED:
             if regions.recalled(segment):
@@ -145,6 +147,11 @@ class Control:
             return None
         (regions.freed if kind == frames.SEGMENT_FREED else regions.forgotten)(segment)
         return None
+
+    def _descriptor(self) -> int | None:
+        """What has come with a frame, unless this process had no room for it."""
+        descriptor = self._descriptors.pop(0) if self._descriptors else _LOST
+        return None if descriptor == _LOST else descriptor
 
     def _answered(self, kind: int, flags: int, session: int, body: bytes) -> None:
         (number,) = frames.NUMBER.unpack_from(body)
@@ -171,7 +178,7 @@ class _Waiting:
 def receive(channel: _socket.socket, length: int) -> tuple[bytes, list[int]]:
     """What has come, up to a length, and the descriptors that have come with it."""
     flags = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
-    data, ancillary, _, _ = channel.recvmsg(
+    data, ancillary, is_cut, _ = channel.recvmsg(
         length, _socket.CMSG_SPACE(_MOST_DESCRIPTORS * 4), flags
     )
     descriptors: list[int] = []
@@ -181,6 +188,9 @@ def receive(channel: _socket.socket, length: int) -> tuple[bytes, list[int]]:
             descriptors.extend(view)
     for fd in descriptors:
         os.set_inheritable(fd, False)
+    if is_cut & _socket.MSG_CTRUNC and not descriptors:
+        # Those of later frames must not be taken for it.
+        descriptors.append(_LOST)
     return data, descriptors
 
 

@@ -168,9 +168,13 @@ class Encoder:
         if found is None:
             return None
         segment, mapped = found
-        mapped[: len(data)] = data
-        marker = markers.text if type(obj) is str else markers.bytes_
-        return self.plain(_Applied(marker, ((segment, len(data)),)))
+        try:
+            mapped[: len(data)] = data
+            marker = markers.text if type(obj) is str else markers.bytes_
+            return self.plain(_Applied(marker, ((segment, len(data)),)))
+        except BaseException:
+            regions.freed(segment)
+            raise
 
     def plain(self, obj: Any) -> bytes:
         """A result that needs no look inside. It makes no refs."""

@@ -277,21 +277,21 @@ class Lane:
         self.send(frames.VALUE, reply)
 
     def send_plain(self, session: int, result: Any) -> bool:
-        """Sends bytes, text or an integer, which need no look inside. Whether it did."""
+        """Sends bytes, text or an integer, which need no look inside. Whether it has."""
         cls = type(result)
         if cls is not bytes and cls is not str and cls is not int and cls is not bytearray:
             return False
         reply = None
-        if cls is not int and len(result) >= BULKY:
-            reply = self.encoder.large(result)
-        if reply is None and cls is not bytearray:
-            if cls is str:
-                # Whether it is valid Unicode shows when the host reads it.
-                self.last, self.last_session = result, session
-            try:
+        try:
+            if cls is not int and len(result) >= BULKY:
+                reply = self.encoder.large(result)
+            if reply is None and cls is not bytearray:
+                if cls is str:
+                    # Whether it is valid Unicode shows when the host reads it.
+                    self.last, self.last_session = result, session
                 reply = self.encoder.plain(result)
-            except Exception:
-                pass  # There is no memory for it: it can still be a ref.
+        except Exception:
+            pass  # There is no memory for it: it can still be a ref.
         if reply is None:
             return False
         self.send(frames.VALUE, reply)

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import _socket
 import os
+import resource
 import socket
 import threading
 from typing import Any
 
-from snakebridge_worker import callbacks, frames
+from snakebridge_worker import callbacks, frames, regions
 from snakebridge_worker.codec import dumps
-from snakebridge_worker.control import Control
+from snakebridge_worker.control import Control, receive
 
 from .support import Ref, decode
 from .test_callbacks import FUNCTION, CallbackCase
@@ -159,3 +160,29 @@ class Background(CallbackCase):
         os.close(writer)
         self.assertIn("forked", said)
         self.assertIsInstance(callback, callbacks.Callback)
+
+    def test_a_descriptor_that_there_was_no_room_for_ends_nothing(self) -> None:
+        segment = frames.SEGMENT_PARTS.pack(21, regions.SMALLEST, frames.FOR_ARGUMENTS)
+        self.control.take(frames.frame(frames.SEGMENT, segment))
+        with self.assertRaisesRegex(MemoryError, "segment 21 of the host cannot be mapped"):
+            regions.find(21)
+        regions.forgotten(21)
+        self.control.take(frames.frame(frames.DUMP_STACKS, b""))
+
+    def test_where_there_is_no_room_for_a_descriptor_the_others_stay_with_their_frames(self) -> None:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with open(os.devnull, "rb") as file:
+            socket.send_fds(self.host, [b"first"], [file.fileno()])
+            lowest_free = os.dup(0)
+            os.close(lowest_free)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+            try:
+                lost = receive(self.channel, 100)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            self.assertEqual(lost, (b"first", [-1]))
+            socket.send_fds(self.host, [b"second"], [file.fileno()])
+            data, descriptors = receive(self.channel, 100)
+        self.assertEqual((data, len(descriptors)), (b"second", 1))
+        os.close(descriptors[0])
+

@@ -7,6 +7,7 @@ import time
 import tracemalloc
 import unittest
 from typing import Any, NamedTuple
+from unittest import mock
 
 from snakebridge_worker import frames
 from snakebridge_worker.lane import Lane
@@ -421,6 +422,11 @@ class Memory(Case):
 
     def test_a_large_reply_is_not_kept(self) -> None:
         self.assertLess(self.grown_by(call("builtins", "bytes", 5_000_000)), 1_000_000)
+
+    def test_where_there_is_no_room_in_shared_memory_large_text_goes_another_way(self) -> None:
+        with mock.patch.object(self.lane.encoder, "large", side_effect=MemoryError):
+            self.assertEqual(self.value(call("operator", "mul", "x", 300_000)), "x" * 300_000)
+        self.assert_alive()
 
     def test_arguments_that_were_refused_are_not_kept(self) -> None:
         body = b"\xff" * 5_000_000

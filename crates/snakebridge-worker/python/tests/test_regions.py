@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 from snakebridge_worker import frames, news, regions
+from snakebridge_worker.codec import loads
 
 
 class Array:
@@ -37,13 +38,19 @@ def add(segment: int, size: int, purpose: int = frames.FOR_ARGUMENTS) -> None:
         regions.add(segment, size, os.dup(file.fileno()), purpose)
 
 
-def kinds(told: bytes) -> list[int]:
+def read(told: bytes) -> list[tuple[int, tuple[int, ...]]]:
+    """Frames, by kind, with what they say."""
     found = []
     while told:
         _, kind, _, _, length = frames.HEADER.unpack_from(told)
-        found.append(kind)
-        told = told[frames.HEADER_LEN + length :]
+        end = frames.HEADER_LEN + length
+        found.append((kind, loads(told[frames.HEADER_LEN : end])))
+        told = told[end:]
     return found
+
+
+def kinds(told: bytes) -> list[int]:
+    return [kind for kind, _ in read(told)]
 
 
 @unittest.skipUnless(sys.platform == "linux", "there are no segments elsewhere")
@@ -75,7 +82,7 @@ class Regions(unittest.TestCase):
         self.assertEqual(kinds(regions.tell(self.arrived)), [frames.REGIONS_KEPT])
         self.assertEqual(regions.tell(self.arrived), b"")
         del first
-        self.assertEqual(news.gone, [2])
+        self.assertEqual([segment for segment, _ in news.gone], [2])
         self.assertEqual(kinds(regions.tell(self.arrived)), [frames.REGIONS_GONE])
         self.assertEqual(regions.tell(self.arrived), b"")
 
@@ -85,7 +92,64 @@ class Regions(unittest.TestCase):
         del second
         self.assertEqual(news.gone, [])
         del first
-        self.assertEqual(news.gone, [4])
+        self.assertEqual([segment for segment, _ in news.gone], [4])
+
+    def test_an_end_is_told_under_the_number_of_what_was_kept_before_it(self) -> None:
+        first = self.note(8)
+        (_, (segment, number)) = read(regions.tell(self.arrived))[0]
+        del first
+        # It comes again before its end could be told, and is told to be there first.
+        second = self.note(8)
+        (kept, gone) = read(regions.tell(self.arrived))
+        self.assertEqual(gone, (frames.REGIONS_GONE, (segment, number)))
+        self.assertEqual((kept[0], kept[1][0]), (frames.REGIONS_KEPT, segment))
+        self.assertGreater(kept[1][1], number)
+        del second
+        self.assertEqual(read(regions.tell(self.arrived)), [(frames.REGIONS_GONE, kept[1])])
+
+    def test_what_is_not_kept_is_not_told_again(self) -> None:
+        first = self.note(9)
+        regions.tell(self.arrived)
+        del first
+        regions.tell(self.arrived)
+        for _ in range(3):
+            self.note(9)
+            self.assertEqual(regions.tell(self.arrived), b"")
+
+    def test_a_forked_child_keeps_arrays_until_it_ends(self) -> None:
+        array = self.note(10)
+        reader, writer = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(writer)
+            os.read(reader, 1)  # Until the parent closes its end.
+            os._exit(0)
+        os.close(reader)
+        del array
+        told = read(regions.tell(self.arrived))
+        self.assertEqual([kind for kind, _ in told], [frames.REGIONS_KEPT])
+        os.close(writer)
+        os.waitpid(child, 0)
+        self.assertEqual(read(regions.tell(self.arrived)), [(frames.REGIONS_GONE, told[0][1])])
+
+    def test_where_no_pipe_can_be_had_arrays_of_forked_children_stay(self) -> None:
+        array = self.note(11)
+        with mock.patch("os.pipe", side_effect=OSError):
+            child = os.fork()
+        if not child:
+            os._exit(0)
+        os.waitpid(child, 0)
+        del array
+        self.assertEqual(kinds(regions.tell(self.arrived)), [frames.REGIONS_KEPT])
+        self.assertEqual(regions.tell(self.arrived), b"")
+        regions.forgotten(11)
+
+    def test_a_segment_without_its_descriptor_cannot_be_mapped(self) -> None:
+        regions.add(12, regions.SMALLEST, None, frames.FOR_ARGUMENTS)
+        with self.assertRaisesRegex(MemoryError, "segment 12 of the host cannot be mapped"):
+            regions.find(12)
+        regions.forgotten(12)
+        regions.freed(12)
 
     def test_results_are_put_where_the_host_says(self) -> None:
         host: Any = Host()

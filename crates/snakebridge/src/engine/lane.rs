@@ -37,8 +37,8 @@ pub(crate) struct Lane {
     pub(crate) gear: Option<Box<Gear>>,
     /// Arguments in shared memory that the requests have which are open, the innermost last.
     pub(crate) regions: Vec<Region>,
-    /// Segments of these that the worker goes on using.
-    pub(crate) kept: Vec<u64>,
+    /// Segments of these that the worker goes on using, with the numbers under which it has said so.
+    pub(crate) kept: Vec<(u64, u64)>,
     /// How many replies the worker owes. More than one where calls are made inside of callbacks.
     pub(crate) open: i32,
 }
@@ -144,10 +144,12 @@ impl Lane {
 
     /// Takes back the arguments of a request, all after the first so many. Gives those that the worker goes on
     /// using.
-    pub(crate) fn settle(&mut self, first: usize) -> Vec<Region> {
+    pub(crate) fn settle(&mut self, first: usize) -> Vec<(u64, Region)> {
         let Self { regions, kept, .. } = self;
         let settled = regions.drain(first.min(regions.len())..);
-        let used = settled.filter(|region| kept.contains(&region.id())).collect();
+        let number =
+            |id| kept.iter().rev().find(|(kept, _)| *kept == id).map(|(_, number)| *number);
+        let used = settled.filter_map(|region| Some((number(region.id())?, region))).collect();
         kept.clear();
         used
     }

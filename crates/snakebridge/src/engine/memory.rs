@@ -6,7 +6,6 @@
 //! What stays unused for a while is given back.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -119,8 +118,11 @@ struct State {
     known: HashMap<(WorkerKey, u64), Weak<()>>,
     /// Segments for results.
     lent: HashMap<(WorkerKey, u64), Lent>,
-    /// Arguments that a worker still uses.
-    kept: HashMap<(WorkerKey, u64), Region>,
+    /// Arguments that a worker still uses, with the number under which it has said so last.
+    kept: HashMap<(WorkerKey, u64), (u64, Region)>,
+    /// Up to which number a worker has said that it uses arguments in a segment no more. Its lanes are read in any
+    /// order, so that may come before it is known that it does use them.
+    gone: HashMap<(WorkerKey, u64), u64>,
 }
 
 /// A segment for results, at a worker.
@@ -161,13 +163,17 @@ impl Memory {
     ) -> std::io::Result<(Vec<Introduction>, Vec<u64>)> {
         regions.iter().for_each(|region| self.count(region));
         let mut state = self.lock();
-        let mut new = Vec::new();
+        let mut new: Vec<Introduction> = Vec::new();
+        let mut tokens = Vec::new();
         for segment in regions.iter().filter_map(|region| region.0.segment.as_ref()) {
-            if let Entry::Vacant(unknown) = state.known.entry((worker, segment.id())) {
+            let id = segment.id();
+            if !state.known.contains_key(&(worker, id)) && new.iter().all(|known| known.id != id) {
                 new.push(introduction(segment, Purpose::Arguments)?);
-                unknown.insert(segment.token());
+                tokens.push(((worker, id), segment.token()));
             }
         }
+        // Only now: where one of them cannot be introduced, none is.
+        state.known.extend(tokens);
         Ok((new, state.forget_those_gone(worker)))
     }
 
@@ -256,17 +262,24 @@ impl Memory {
         counter.fetch_add(region.0.len as u64, Ordering::Relaxed);
     }
 
-    /// A worker goes on using arguments after its reply.
-    pub(crate) fn keep(&self, worker: WorkerKey, regions: Vec<Region>) {
-        if !regions.is_empty() {
-            self.lock().kept.extend(regions.into_iter().map(|kept| ((worker, kept.id()), kept)));
+    /// A worker goes on using arguments after its reply; each with the number under which it has said so.
+    pub(crate) fn keep(&self, worker: WorkerKey, used: Vec<(u64, Region)>) {
+        if used.is_empty() {
+            return;
         }
+        let mut state = self.lock();
+        let dropped: Vec<_> =
+            used.into_iter().map(|(number, region)| state.keep(worker, number, region)).collect();
+        drop(state); // What is dropped with them takes a while.
+        drop(dropped);
     }
 
-    /// A worker uses these arguments no more.
-    pub(crate) fn gone(&self, worker: WorkerKey, ids: &[u64]) {
+    /// A worker does not use these arguments any more: segments, with the number of the last time that it has said
+    /// to use them.
+    pub(crate) fn gone(&self, worker: WorkerKey, pairs: &[(u64, u64)]) {
         let mut state = self.lock();
-        let gone: Vec<_> = ids.iter().map(|id| state.kept.remove(&(worker, *id))).collect();
+        let gone: Vec<_> =
+            pairs.iter().map(|(id, number)| state.gone(worker, *id, *number)).collect();
         drop(state); // What is dropped with them takes a while.
         drop(gone);
     }
@@ -276,6 +289,7 @@ impl Memory {
         let mut state = self.lock();
         state.known.retain(|(of, _), _| *of != worker);
         state.lent.retain(|(of, _), _| *of != worker);
+        state.gone.retain(|(of, _), _| *of != worker);
         let gone: Vec<_> = state.kept.extract_if(|(of, _), _| *of == worker).collect();
         drop(state);
         drop(gone);
@@ -287,17 +301,76 @@ impl Memory {
 }
 
 impl State {
+    /// Gives what is not to be kept, or not any more.
+    fn keep(&mut self, worker: WorkerKey, number: u64, region: Region) -> Option<(u64, Region)> {
+        let key = (worker, region.id());
+        let is_gone = self.gone.get(&key).is_some_and(|gone| number <= *gone);
+        let is_older = self.kept.get(&key).is_some_and(|(kept, _)| number < *kept);
+        match is_gone || is_older {
+            true => Some((number, region)),
+            false => self.kept.insert(key, (number, region)),
+        }
+    }
+
+    /// Gives what is not kept any more.
+    fn gone(&mut self, worker: WorkerKey, id: u64, number: u64) -> Option<(u64, Region)> {
+        let last = self.gone.entry((worker, id)).or_default();
+        *last = number.max(*last);
+        match self.kept.get(&(worker, id)) {
+            Some((kept, _)) if *kept <= number => self.kept.remove(&(worker, id)),
+            _ => None,
+        }
+    }
+
     /// Segments of a worker that do not exist any more.
     fn forget_those_gone(&mut self, worker: WorkerKey) -> Vec<u64> {
         let gone = self
             .known
             .extract_if(|(of, _), token| *of == worker && token.strong_count() == 0)
             .map(|((_, id), _)| id);
-        gone.collect()
+        let gone: Vec<u64> = gone.collect();
+        for id in &gone {
+            self.gone.remove(&(worker, *id));
+        }
+        gone
     }
 }
 
 fn introduction(segment: &Segment, purpose: Purpose) -> std::io::Result<Introduction> {
     let descriptor = segment.as_fd().try_clone_to_owned()?;
     Ok(Introduction { id: segment.id(), size: segment.len(), descriptor, purpose })
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    const WORKER: WorkerKey = WorkerKey { slot: 0, generation: 1 };
+
+    fn region() -> Region {
+        Region::copy_of(&vec![7; SMALLEST]).expect("there is memory to share")
+    }
+
+    #[test]
+    fn what_is_kept_again_outlives_the_end_of_what_was_kept_before() {
+        let (memory, region) = (Memory::default(), region());
+        memory.keep(WORKER, vec![(1, region.clone())]);
+        // Over another lane, and so read first: it is there again, under a higher number.
+        memory.keep(WORKER, vec![(2, region.clone())]);
+        memory.gone(WORKER, &[(region.id(), 1)]);
+        assert_eq!(memory.lock().kept.len(), 1);
+        memory.gone(WORKER, &[(region.id(), 2)]);
+        assert_eq!(memory.lock().kept.len(), 0);
+    }
+
+    #[test]
+    fn an_end_that_is_read_before_what_it_ends_is_not_lost() {
+        let (memory, region) = (Memory::default(), region());
+        memory.gone(WORKER, &[(region.id(), 4)]);
+        memory.keep(WORKER, vec![(3, region.clone())]);
+        memory.keep(WORKER, vec![(4, region.clone())]);
+        assert_eq!(memory.lock().kept.len(), 0);
+        memory.keep(WORKER, vec![(5, region)]);
+        assert_eq!(memory.lock().kept.len(), 1);
+    }
 }

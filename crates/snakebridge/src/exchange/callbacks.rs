@@ -53,17 +53,18 @@ impl Answer {
     }
 
     fn note_regions(&mut self) -> Result<()> {
-        let ids = read_ids(self.reply()?.body).map_err(|error| self.broken(&error.to_string()))?;
+        let pairs = read_pairs(self.reply()?.body);
+        let pairs = pairs.map_err(|error| self.broken(&error.to_string()))?;
         match (self.reply()?.header.kind, &mut self.lane) {
-            (Kind::RegionsKept, Some(lane)) => lane.kept.extend(ids),
-            _ => self.engine.shared.memory.gone(self.worker, &ids),
+            (Kind::RegionsKept, Some(lane)) => lane.kept.extend(pairs),
+            _ => self.engine.shared.memory.gone(self.worker, &pairs),
         }
         self.advance();
         Ok(())
     }
 
     fn note_dropped(&mut self) -> Result<()> {
-        let dropped = read_dropped(self.reply()?.body);
+        let dropped = read_pairs(self.reply()?.body);
         let dropped = dropped.map_err(|error| self.broken(&error.to_string()))?;
         for (id, count) in dropped {
             self.engine.shared.callbacks.dropped(self.worker, id, count);
@@ -265,15 +266,10 @@ fn out_of_time() -> CallbackError {
     CallbackError::new("the time of the call was over")
 }
 
-/// Ids of segments.
-pub(crate) fn read_ids(body: &[u8]) -> Result<Vec<u64>, DecodeError> {
-    Tape::scan(body, Limits::DEFAULT)?.decode()
-}
-
-/// Ids and counts of dropped callables.
-pub(crate) fn read_dropped(body: &[u8]) -> Result<Vec<(u64, u64)>, DecodeError> {
+/// Ids and counts of dropped callables, or segments and numbers: one after the other.
+pub(crate) fn read_pairs(body: &[u8]) -> Result<Vec<(u64, u64)>, DecodeError> {
     let numbers: Vec<u64> = Tape::scan(body, Limits::DEFAULT)?.decode()?;
-    Ok(numbers.as_chunks().0.iter().map(|[id, count]| (*id, *count)).collect())
+    Ok(numbers.as_chunks().0.iter().map(|[first, second]| (*first, *second)).collect())
 }
 
 /// What Python is told in answer to a callback when the call around it is to end.

@@ -35,7 +35,7 @@ use crate::scope;
 pub(crate) use background::{Asked, BRIDGE_ENDED, carry_out, refusal};
 pub(crate) use batch::{Batch, BatchEnd};
 use binding::Peer;
-pub(crate) use callbacks::{read_dropped, read_ids, stop_frame};
+pub(crate) use callbacks::{read_pairs, stop_frame};
 use nested::Conversation;
 
 /// Sends the request and waits for its reply.
@@ -59,10 +59,10 @@ pub(crate) async fn begin<W: Wait>(call: &RawCall, plan: &Plan) -> Result<Answer
         }
     };
     answer.copied = call.flags & COPIED;
+    answer.lend(&call.noted.regions)?;
     for callback in &call.noted.callbacks {
         answer.engine.shared.callbacks.sent(answer.worker, callback.id());
     }
-    answer.lend(&call.noted.regions)?;
     answer.send::<W>(&call.frame).await?;
     Ok(answer)
 }

@@ -179,7 +179,7 @@ impl Supervisor {
             return self.check_fork(place);
         }
         process.read_control();
-        process.outbox.flush(&process.control);
+        process.flush();
         let Some(process) = self.take_messages(place) else { return };
         let ended = !process.is_open || process.has_ended();
         let late = process.start_deadline().is_some_and(|deadline| deadline <= Instant::now());
@@ -282,7 +282,7 @@ impl Supervisor {
             processes.retain_mut(|process| {
                 let ended = process.has_ended();
                 take_last_events(process, &self.pump);
-                process.outbox.flush(&process.control);
+                process.flush();
                 if ended {
                     process.take_status(self.fork_server(process.pool).as_mut());
                 }

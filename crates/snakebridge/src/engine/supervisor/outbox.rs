@@ -32,8 +32,9 @@ impl Outbox {
         self.frames.is_empty()
     }
 
-    /// Sends what there is room for.
-    pub(super) fn flush(&mut self, control: &OwnedFd) {
+    /// Sends what there is room for. Whether the channel still works: what is lost with it may be
+    /// what others wait for, so that nothing is to be said over it any more.
+    pub(super) fn flush(&mut self, control: &OwnedFd) -> bool {
         while let Some(first) = self.frames.front_mut() {
             let descriptors: Vec<_> = first.descriptors.iter().map(|fd| fd.as_fd()).collect();
             match platform::send_with(control, &first.frame[self.sent..], &descriptors) {
@@ -46,11 +47,17 @@ impl Outbox {
                     }
                 }
                 Err(error) if error.raw_os_error() == Some(Errno::INTR.raw_os_error()) => {}
-                Err(error) if error.raw_os_error() == Some(Errno::AGAIN.raw_os_error()) => return,
-                // Its end is noticed elsewhere.
-                Err(_) => return self.frames.clear(),
+                Err(error) if error.raw_os_error() == Some(Errno::AGAIN.raw_os_error()) => {
+                    return true;
+                }
+                Err(_) => {
+                    self.frames.clear();
+                    self.sent = 0;
+                    return false;
+                }
             }
         }
+        true
     }
 }
 
@@ -66,13 +73,13 @@ mod tests {
             outbox.push(vec![byte; 1 << 20], Vec::new());
         }
         let mut received = Vec::new();
-        outbox.flush(&ours);
+        assert!(outbox.flush(&ours));
         assert!(!outbox.is_empty(), "four megabytes fit into no socket");
         while received.len() < 4 << 20 {
             let mut piece = vec![0; 1 << 16];
             let count = rustix::io::read(&theirs, &mut piece).unwrap();
             received.extend_from_slice(&piece[..count]);
-            outbox.flush(&ours);
+            assert!(outbox.flush(&ours));
         }
         assert!(outbox.is_empty());
         assert!(received.is_sorted());
@@ -85,6 +92,18 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(vec![0; 10], Vec::new());
         outbox.flush(&ours);
+        assert!(outbox.is_empty());
+    }
+    #[test]
+    fn a_channel_that_closes_in_the_middle_of_a_frame_takes_nothing_more() {
+        let (ours, theirs) = platform::socket_pair().unwrap();
+        let mut outbox = Outbox::default();
+        outbox.push(vec![1; 4 << 20], Vec::new());
+        assert!(outbox.flush(&ours));
+        drop(theirs);
+        assert!(!outbox.flush(&ours));
+        outbox.push(vec![2; 24], Vec::new());
+        assert!(!outbox.flush(&ours), "it is shorter than what was sent of the other one");
         assert!(outbox.is_empty());
     }
 }

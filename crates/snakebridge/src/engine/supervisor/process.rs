@@ -27,7 +27,7 @@ pub(super) struct Process {
     pub(super) pool: PoolId,
     pub(super) origin: Origin,
     pub(super) control: OwnedFd,
-    /// Whether the worker has not closed its end of it.
+    /// Whether it works: the worker has not closed its end of it.
     pub(super) is_open: bool,
     /// Readable once the process has ended, where the system has such a thing.
     pub(super) end: Option<OwnedFd>,
@@ -108,7 +108,12 @@ impl Process {
     /// Sends a frame as soon as there is room for it.
     pub(super) fn send(&mut self, frame: Vec<u8>, descriptor: Option<OwnedFd>) {
         self.outbox.push(frame, descriptor.into_iter().collect());
-        self.outbox.flush(&self.control);
+        self.flush();
+    }
+
+    /// Sends what there is room for.
+    pub(super) fn flush(&mut self) {
+        self.is_open &= self.outbox.flush(&self.control);
     }
 
     /// Reads what has come, once: a worker that goes on sending must not keep the supervisor from

@@ -8,7 +8,7 @@ use snakebridge_wire::{DecodeError, DecodeErrorKind, Frame, Header, Kind, Limits
 
 use super::super::lane::{Lane, LaneError};
 use super::Supervisor;
-use crate::exchange::{read_dropped, read_ids, stop_frame};
+use crate::exchange::{read_pairs, stop_frame};
 
 /// A call that is being stopped after its time was over. How long it may take is for the scheduler
 /// to say.
@@ -20,6 +20,14 @@ pub(super) struct Stopping {
     again: Option<u32>,
     /// When to interrupt it once more.
     pub(super) interrupt_at: Option<Instant>,
+    /// How to: a signal would be for all calls of a worker that has an event loop.
+    by: Means,
+}
+
+#[derive(Clone, Copy)]
+enum Means {
+    Signal,
+    Frame,
 }
 
 /// A signal is lost that comes before the code of the call has begun; one that comes when the code was
@@ -28,39 +36,46 @@ const INTERRUPT_EVERY: Duration = Duration::from_millis(100);
 
 impl Supervisor {
     /// Interrupts a call, and waits for the lane to become free.
-    pub(super) fn stop_call(&mut self, worker: WorkerKey, session: u32, mut lane: Box<Lane>) {
-        let Some(process) = self.process(worker) else { return };
-        let pool = process.pool;
-        let mut interrupt_at = None;
-        if self.shared.config.pool(pool).asyncio.is_none() {
-            interrupt_at = Some(Instant::now());
-        } else if lane.write_at_once(&cancel_frame()).is_err() {
-            // A signal would be for all of its calls.
-            return self.kill(worker);
+    pub(super) fn stop_call(&mut self, worker: WorkerKey, session: u32, lane: Box<Lane>) {
+        let Some(pool) = self.process(worker).map(|process| process.pool) else { return };
+        let by = match self.shared.config.pool(pool).asyncio {
+            Some(_) => Means::Frame,
+            None => Means::Signal,
+        };
+        let interrupt_at = Some(Instant::now());
+        let mut stopping = Stopping { worker, session, lane, again: None, interrupt_at, by };
+        match self.interrupt(&mut stopping) {
+            Ok(()) => self.stopping.push(stopping),
+            Err(_) => self.kill(worker),
         }
-        let mut stopping = Stopping { worker, session, lane, again: None, interrupt_at };
-        self.interrupt(&mut stopping);
-        self.stopping.push(stopping);
     }
 
     /// Interrupts a call, if it is time for that.
-    fn interrupt(&mut self, stopping: &mut Stopping) {
+    fn interrupt(&mut self, stopping: &mut Stopping) -> Result<(), LaneError> {
         let now = Instant::now();
-        if stopping.interrupt_at.is_some_and(|at| at <= now)
-            && let Some(process) = self.process(stopping.worker)
-        {
-            process.interrupt();
-            stopping.interrupt_at = Some(now + INTERRUPT_EVERY);
+        if stopping.interrupt_at.is_none_or(|at| at > now) {
+            return Ok(());
         }
+        let is_done = match stopping.by {
+            // It may come before the code of the call has begun.
+            Means::Signal => {
+                self.process(stopping.worker).into_iter().for_each(|process| process.interrupt());
+                false
+            }
+            // There may be no room for it yet.
+            Means::Frame => stopping.lane.write_at_once(&cancel_frame())?,
+        };
+        stopping.interrupt_at = (!is_done).then(|| now + INTERRUPT_EVERY);
+        Ok(())
     }
 
     pub(super) fn check_stopping(&mut self) {
         for mut stopping in std::mem::take(&mut self.stopping) {
             match self.go_on(&mut stopping) {
-                Ok(false) => {
-                    self.interrupt(&mut stopping);
-                    self.stopping.push(stopping);
-                }
+                Ok(false) => match self.interrupt(&mut stopping) {
+                    Ok(()) => self.stopping.push(stopping),
+                    Err(_) => self.kill(stopping.worker),
+                },
                 Ok(true) if stopping.lane.finish() => {
                     self.shared.placement.recovered(stopping.worker, stopping.lane);
                 }
@@ -71,21 +86,21 @@ impl Supervisor {
 
     /// Reads what the worker has sent since. Whether that was the last reply.
     fn go_on(&self, stopping: &mut Stopping) -> Result<bool, LaneError> {
-        let Stopping { worker, session, lane, again, interrupt_at } = stopping;
+        let Stopping { worker, session, lane, again, interrupt_at, by: _ } = stopping;
         while let Some(frame) = lane.drain()? {
             let kind = frame.header.kind;
             if kind == Kind::CallbacksDropped {
-                for (id, count) in read_dropped(frame.body).unwrap_or_default() {
+                for (id, count) in read_pairs(frame.body).unwrap_or_default() {
                     self.shared.callbacks.dropped(*worker, id, count);
                 }
                 lane.advance();
                 continue;
             }
             if matches!(kind, Kind::RegionsKept | Kind::RegionsGone) {
-                let ids = read_ids(frame.body).unwrap_or_default();
+                let pairs = read_pairs(frame.body).unwrap_or_default();
                 match kind {
-                    Kind::RegionsKept => lane.kept.extend(ids),
-                    _ => self.shared.memory.gone(*worker, &ids),
+                    Kind::RegionsKept => lane.kept.extend(pairs),
+                    _ => self.shared.memory.gone(*worker, &pairs),
                 }
                 lane.advance();
                 continue;
