@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 arrived: list[int] = []
 # The same for a thread that loads parts of a request while others are loaded elsewhere.
 local = _thread._local()
-# Segments whose arrays were still there after their request, and are gone now; each with the number under
-# which the host was told that they were there.
+# Segments whose arrays were still there after their request, and are gone now; each with the
+# number under which the host was told that they were there.
 gone: list[tuple[int, int]] = []
 # The way to ask the host for segments.
 control: Control | None = None

@@ -42,9 +42,10 @@ _full_until = [0.0]
 # Whatever of these has changed.
 _changed = Condition()
 
-# Arrays of the host that are there, by their segments: one may come several times. Each is known by the
-# `id` of what tells of its end. Below, nothing has a lock, because an array can end anywhere: all
-# that is done with these is done in single steps, and in an order that makes any mixture right.
+# Arrays of the host that are there, by their segments: one may come several times. Each is known
+# by the `id` of what tells of its end. Below, nothing has a lock, because an array can end
+# anywhere: all that is done with these is done in single steps, and in an order that makes any
+# mixture right.
 _alive: dict[int, set[int]] = {}
 # What tells of their ends, by what it is itself.
 _watched: dict[int, weakref.ref[Any]] = {}
@@ -194,18 +195,18 @@ def _told(kind: int, pairs: list[tuple[int, int]]) -> bytes:
 
 
 class _Forks:
-    """Children of this process, which have its arrays as well: for as long as one of them may use the
-    memory of an array, the host must leave it alone.
+    """Children of this process, which have its arrays as well.
 
-    A child has the end of a pipe for writing, which the system closes when the child ends or becomes another
-    program.
+    For as long as one of them may use the memory of an array, the host must leave it alone. A child
+    has the end of a pipe for writing, which the system closes when the child ends or becomes
+    another program.
     """
 
     def __init__(self) -> None:
         # What to read of the pipe, and the segments.
         self.children: list[tuple[int, list[int]]] = []
-        # Both ends while a child is being made; None where there was no room for a pipe: then the memory is
-        # left alone as long as the worker runs.
+        # Both ends while a child is being made; None where there was no room for a pipe: then the
+        # memory is left alone as long as the worker runs.
         self.begun: list[tuple[tuple[int, int] | None, list[int]]] = []
 
     def before(self) -> None:
@@ -227,7 +228,7 @@ class _Forks:
             self.children.append((pipe[0], segments))
 
     def in_child(self) -> None:
-        """This is the child: it keeps its end, and has no children yet."""
+        """In the child, which keeps its end, and has no children yet."""
         for reader in [*(pipe[0] for pipe, _ in self.begun if pipe), *dict(self.children)]:
             os.close(reader)
         self.begun.clear()

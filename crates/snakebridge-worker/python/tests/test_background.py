@@ -169,7 +169,7 @@ class Background(CallbackCase):
         regions.forgotten(21)
         self.control.take(frames.frame(frames.DUMP_STACKS, b""))
 
-    def test_where_there_is_no_room_for_a_descriptor_the_others_stay_with_their_frames(self) -> None:
+    def test_later_descriptors_stay_with_their_frames(self) -> None:
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         with open(os.devnull, "rb") as file:
             socket.send_fds(self.host, [b"first"], [file.fileno()])
@@ -185,4 +185,3 @@ class Background(CallbackCase):
             data, descriptors = receive(self.channel, 100)
         self.assertEqual((data, len(descriptors)), (b"second", 1))
         os.close(descriptors[0])
-
