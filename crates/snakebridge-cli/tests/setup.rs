@@ -119,13 +119,20 @@ fn environments_are_made_once() {
 
 #[test]
 fn versions_are_locked() {
-    let project = Project::new(CONFIG);
+    let other = "[pool.other]\npackages = ['tiny_package==1.5']\nindex.none = true\n\
+                 index.find-links = ['links']\n";
+    let project = Project::new(&format!("{CONFIG}{other}"));
     let (code, _, err) = project.run(&["setup", "--lock"]);
     assert_eq!(code, 0, "{err}");
     let lock = fs::read_to_string(project.path().join("snakebridge.lock")).unwrap();
     assert!(lock.contains("1.5") && lock.contains("sha256:"), "{lock}");
     let (code, out, _) = project.run(&["setup", "--check"]);
     assert_eq!(code, 0, "{out}");
+    // A pool keeps its own versions, also where its settings count for all.
+    let (code, out, err) =
+        project.run(&["get", "tiny_package", "__version__", "--pool", "other"]);
+    assert_eq!((code, &*out, &*err), (0, "'1.5'\n", ""));
+    assert_eq!(fs::read_to_string(project.path().join("snakebridge.lock")).unwrap(), lock);
 }
 
 #[test]

@@ -59,6 +59,7 @@ impl BridgeBuilder {
             }
         }
         self.default = set_groups(self.default, config, None);
+        self.default.declared.lock_name = config.default_name().map(str::to_owned);
         self = set_common(self, config)?;
         self.environments = config.options().progress(self.environments.progress);
         for name in config.pools() {

@@ -43,6 +43,8 @@ pub(crate) struct Declared {
     packages: Vec<String>,
     pub(crate) index: Index,
     pub(crate) install: Install,
+    /// What it is called in the lock file, where that is not the name of the pool.
+    pub(crate) lock_name: Option<String>,
 }
 
 impl Pool {
@@ -133,7 +135,7 @@ impl Declared {
             return Ok(None);
         }
         let mut wanted = Requirements::new(&self.packages);
-        wanted.pool = pool.to_owned();
+        wanted.pool = self.lock_name.as_deref().unwrap_or(pool).to_owned();
         wanted.python = python.map(str::to_owned);
         wanted.index = self.index.clone();
         let environments = Environments::new(options.clone())?;

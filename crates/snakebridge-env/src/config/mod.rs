@@ -37,6 +37,8 @@ pub struct Config {
     /// The files that they are from, the stronger one first.
     files: Vec<PathBuf>,
     unknown: Vec<(String, Option<&'static str>)>,
+    /// The name of the pool whose settings are those of the default pool, if that is another one.
+    default_name: Option<String>,
     /// Whether this is a machine that builds and tests.
     is_ci: bool,
 }
@@ -226,7 +228,15 @@ impl Config {
             found.retain(|entry| entry.set.is_some());
             found.extend(self.entries.iter().filter(of_bridge).cloned());
         }
-        Some(Self { entries: found, ..self.clone() })
+        let default_name = name.or(self.default_name()).map(str::to_owned);
+        Some(Self { entries: found, default_name, ..self.clone() })
+    }
+
+    /// The name of the pool whose settings are those of the default pool here, if it is another one:
+    /// lock files have its versions under that name.
+    #[must_use]
+    pub fn default_name(&self) -> Option<&str> {
+        self.default_name.as_deref()
     }
 
     /// The files that settings are from, the stronger one first.

@@ -216,7 +216,7 @@ fn what_environments_are_made_of() {
 
 #[test]
 fn one_pool_alone() {
-    let text = "workers = 2\ntimeout = '1m'\n[pool.gpu]\nthreads = 3\n";
+    let text = "workers = 2\ntimeout = '1m'\npackages = ['six']\n[pool.gpu]\nthreads = 3\npackages = ['idna']\n";
     let config = Config::from_text("/project/snakebridge.toml", text).unwrap();
     let default = config.of_pool(None).unwrap();
     assert_eq!(
@@ -228,5 +228,8 @@ fn one_pool_alone() {
     assert_eq!(gpu.value(None, "workers"), None);
     assert!(gpu.value(None, "timeout").is_some(), "that of the bridge");
     assert!(gpu.pools().is_empty());
+    let wanted = gpu.requirements(None).unwrap();
+    assert_eq!((wanted.pool.as_str(), &*wanted.packages), ("gpu", &["idna".to_owned()][..]));
+    assert_eq!(default.requirements(None).unwrap().pool, "default");
     assert!(config.of_pool(Some("cpu")).is_none());
 }
