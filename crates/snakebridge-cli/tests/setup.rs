@@ -129,8 +129,7 @@ fn versions_are_locked() {
     let (code, out, _) = project.run(&["setup", "--check"]);
     assert_eq!(code, 0, "{out}");
     // A pool keeps its own versions, also where its settings count for all.
-    let (code, out, err) =
-        project.run(&["get", "tiny_package", "__version__", "--pool", "other"]);
+    let (code, out, err) = project.run(&["get", "tiny_package", "__version__", "--pool", "other"]);
     assert_eq!((code, &*out, &*err), (0, "'1.5'\n", ""));
     assert_eq!(fs::read_to_string(project.path().join("snakebridge.lock")).unwrap(), lock);
 }

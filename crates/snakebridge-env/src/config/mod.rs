@@ -227,6 +227,12 @@ impl Config {
             found.iter_mut().for_each(|entry| entry.pool = None);
             found.retain(|entry| entry.set.is_some());
             found.extend(self.entries.iter().filter(of_bridge).cloned());
+            for table in OF_ALL_POOLS {
+                if !found.iter().any(|entry| entry.is_in(table)) {
+                    let of_all = |entry: &&Entry| entry.pool.is_none() && entry.is_in(table);
+                    found.extend(self.entries.iter().filter(of_all).cloned());
+                }
+            }
         }
         let default_name = name.or(self.default_name()).map(str::to_owned);
         Some(Self { entries: found, default_name, ..self.clone() })
@@ -300,6 +306,9 @@ impl Config {
     }
 }
 
+/// What the names of settings begin with that count for all pools which have none of their own.
+const OF_ALL_POOLS: [&str; 3] = ["helpers.", "guard.", "confine."];
+
 /// Variables that are no settings.
 const OTHER_VARIABLES: [&str; 5] = [
     FILE_VARIABLE,
@@ -318,6 +327,10 @@ impl Entry {
 
     fn pool(name: &str, origin: Origin) -> Self {
         Self { pool: Some(name.to_owned()), set: None, origin }
+    }
+
+    fn is_in(&self, table: &str) -> bool {
+        self.set.as_ref().is_some_and(|(key, _)| key.name.starts_with(table))
     }
 
     fn is_about_same(&self, other: &Self) -> bool {

@@ -233,3 +233,20 @@ fn one_pool_alone() {
     assert_eq!(default.requirements(None).unwrap().pool, "default");
     assert!(config.of_pool(Some("cpu")).is_none());
 }
+
+#[test]
+fn rules_of_all_pools_count_for_one_alone() {
+    let config = Config::from_text(
+        "/project/snakebridge.toml",
+        "threads = 2\nguard.allow = ['math']\nconfine.udp = true\nconfine.read = ['data']\n\
+         helpers.enabled = false\n[pool.gpu]\nconfine.udp = false\n",
+    )
+    .unwrap();
+    let gpu = config.of_pool(Some("gpu")).unwrap();
+    assert_eq!(gpu.value(None, "guard.allow"), Some(&Value::List(vec!["math".to_owned()])));
+    assert_eq!(gpu.value(None, "helpers.enabled"), Some(&Value::Bool(false)));
+    // A table of its own counts as a whole.
+    assert_eq!(gpu.value(None, "confine.udp"), Some(&Value::Bool(false)));
+    assert_eq!(gpu.value(None, "confine.read"), None);
+    assert_eq!(gpu.value(None, "threads"), None);
+}
