@@ -14,6 +14,10 @@ use crate::similar::similar;
 /// Where in `Cargo.toml` the settings are.
 const IN_MANIFEST: [&str; 3] = ["package", "metadata", "snakebridge"];
 
+/// The pool of calls that name none. A table of it would take the place of all that is said at the
+/// top and in variables.
+const DEFAULT_POOL: &str = "default";
+
 /// Which file it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -84,6 +88,11 @@ impl Reader<'_> {
     fn pools(&self, pools: &DeTable<'_>, out: &mut Vec<Entry>) -> Result<(), ConfigError> {
         for (name, value) in pools {
             match value.get_ref() {
+                _ if name.get_ref() == DEFAULT_POOL => {
+                    let message = format!("`pool.{DEFAULT_POOL}` cannot be declared");
+                    let hint = "the settings of the default pool are those at the top, in no table";
+                    return Err(self.error(&name.span(), message).with_hint(Some(hint.to_owned())));
+                }
                 DeValue::Table(settings) => {
                     out.push(Entry::pool(name.get_ref(), self.origin(&name.span())));
                     self.table(settings, "", Some(name.get_ref()), out)?;

@@ -92,7 +92,7 @@ index.url = "https://example.org/simple"
 A setting that there is not, or a value that does not fit, is an error that names the file and the line.
 "#;
 
-const POOLS: &str = r#"At the top of the file for the default pool, or in `[pool.NAME]` for another one. A pool has what its own
+const POOLS: &str = r#"At the top of the file for the default pool, or in `[pool.NAME]` for another one (not `default`). A pool has what its own
 table says, and else the defaults: nothing of the default pool. But `helpers`, `guard` and `confine` at the top are
 for all pools that have no such table of their own.
 "#;

@@ -99,6 +99,11 @@ fn what_cannot_be_used() {
         ),
         ("pool.a = 1", "snakebridge.toml:1: `pool.a` is no table of settings", None),
         (
+            "python = '3.12'\n[pool.default]\nworkers = 2",
+            "snakebridge.toml:2: `pool.default` cannot be declared",
+            Some("the settings of the default pool are those at the top, in no table"),
+        ),
+        (
             "packages = 'numpy'",
             "snakebridge.toml:1: `packages`: expected a list of texts, found the text `numpy`",
             None,
