@@ -82,7 +82,9 @@ fn set_groups(pool: Pool, config: &Config, name: Option<&str>) -> Pool {
     };
     match (number("min-workers"), number("workers")) {
         (None, None) => pool,
-        (Some(min), max) => pool.workers_between(min, max.unwrap_or(1).max(min)),
+        // The two may be from different places: that there are no more than so many counts.
+        (Some(min), Some(max)) => pool.workers_between(min.min(max), max),
+        (Some(min), None) => pool.workers_between(min, min.max(1)),
         (None, Some(max)) => pool.workers(max),
     }
 }
@@ -215,6 +217,7 @@ mod tests {
             ("min-workers = 0", "min: 0, max: 1"),
             ("min-workers = 2", "min: 2, max: 2"),
             ("min-workers = 0\nworkers = 4", "min: 0, max: 4"),
+            ("min-workers = 4\nworkers = 1", "min: 1, max: 1"),
         ] {
             let config = Config::from_text("a.toml", text).unwrap();
             let builder = Bridge::builder().config(&config).unwrap();

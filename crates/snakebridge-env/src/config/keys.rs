@@ -154,7 +154,7 @@ pub const KEYS: &[Key] = &[
         "min-workers",
         Count,
         "as many as `workers`",
-        "How many workers are kept; more are started while calls wait.",
+        "How many workers are kept, no more than `workers`; those are started while calls wait.",
     ),
     of_pool("module-path", Paths, "[]", "Folders in which Python looks for modules first."),
     of_pool("current-dir", Path, "that of the program", "The current folder of the workers."),
