@@ -119,6 +119,13 @@ fn programs() {
     let (code, out, err) = snakebridge(&["run", "program.py", "3", "--json"]);
     assert_eq!((code, &*err), (6, ""));
     assert_eq!(out, "__main__ ['program.py', '3', '--json']\n");
+    // What comes after the file is for the program, whatever it looks like.
+    for option in ["--help", "--json", "-h", "--path", "--timeout", "--version", "--"] {
+        let (code, out, _) = snakebridge(&["run", "program.py", option, "3"]);
+        assert_eq!((code, &*out), (1, &*format!("__main__ ['program.py', '{option}', '3']\n")));
+    }
+    let (code, out, _) = snakebridge(&["run", "--json", "program.py", "0"]);
+    assert_eq!((code, &*out), (0, "{\"exit_code\":0}\n"));
     let (code, _, err) = snakebridge(&["run", "program.py", "fail"]);
     assert_eq!(code, 1);
     insta::assert_snapshot!(err, @r#"

@@ -1,6 +1,7 @@
 //! `snakebridge run`.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::Path;
 
 use clap::Args;
 use serde_json::json;
@@ -14,29 +15,33 @@ use crate::report::Failure;
 ///
 /// It sees its arguments in `sys.argv` and its own folder on the module path; its standard input is empty. The
 /// exit code is that of the program, as with Python itself: 1 if an exception ends it, that of
-/// `sys.exit` otherwise. There is no time limit, unless `--timeout` sets one.
+/// `sys.exit` otherwise. There is no time limit, unless `--timeout` sets one. Options of this command come before
+/// the file: what comes after it is for the program.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// The file, or a folder or zip file with a `__main__.py` in it
-    file: PathBuf,
-    /// Arguments for it
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    args: Vec<String>,
+    /// The file, or a folder or zip file with a `__main__.py` in it; then what is for the program
+    // One list, so that no option that comes after the file is taken for one of this command.
+    #[arg(required = true, num_args = 1.., trailing_var_arg = true, value_names = ["FILE", "ARGS"])]
+    program: Vec<OsString>,
 }
 
 impl Run {
     pub(super) fn run(&self, options: &Options) -> Result<(), Failure> {
-        if !self.file.exists() {
-            return Err(Failure::Usage(format!("there is no file `{}`", self.file.display())));
+        let Some((file, args)) = self.program.split_first() else {
+            return Err(Failure::Usage("no file to run".to_owned()));
+        };
+        if !Path::new(file).exists() {
+            return Err(Failure::Usage(format!("there is no file `{}`", file.display())));
         }
+        let args: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
         let unlimited = match options.timeout {
             Some(limit) => CallOptions::new().timeout(limit),
             None => CallOptions::new().no_timeout(),
         };
         let py = options.bridge()?;
         let code = python::load(&py).and_then(|()| {
-            let file = self.file.to_string_lossy();
-            let call = py.call(python::CONSOLE, "run_file", (file, &self.args));
+            let file = file.to_string_lossy();
+            let call = py.call(python::CONSOLE, "run_file", (file, args));
             call.options(&unlimited).wait()
         });
         // All that it prints has been passed on once its worker has ended.
