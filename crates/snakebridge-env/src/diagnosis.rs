@@ -10,10 +10,23 @@ pub(crate) struct Diagnosis {
 }
 
 /// Words that tell the kind of a failure, the most telling ones first: pip says that there is no such
-/// package also where it cannot reach the index.
+/// package also where it cannot reach the index, and uv what depends on what whatever the reason is.
 const SIGNS: &[(EnvErrorKind, &[&str])] = &[
     (EnvErrorKind::NoSpace, &["No space left on device", "os error 28", "Disk quota exceeded"]),
     (EnvErrorKind::Hash, &["Hash mismatch", "DO NOT MATCH THE HASHES", "--require-hashes"]),
+    (
+        EnvErrorKind::Credentials,
+        &[
+            "valid authentication credentials",
+            "Credentials not correct",
+            "401 Unauthorized",
+            "403 Forbidden",
+            "401 Client Error",
+            "403 Client Error",
+            "HTTP error 401",
+            "HTTP error 403",
+        ],
+    ),
     (
         EnvErrorKind::Network,
         &[
@@ -36,6 +49,16 @@ const SIGNS: &[(EnvErrorKind, &[&str])] = &[
         ],
     ),
     (
+        EnvErrorKind::NoSuchPackage,
+        &[
+            "does not satisfy Python",
+            "was not found in the package registry",
+            "was not found in the provided package locations",
+            "there are no versions of",
+            "there is no version of",
+        ],
+    ),
+    (
         EnvErrorKind::Conflict,
         &["ResolutionImpossible", "conflicting dependencies", "are incompatible", " depends on "],
     ),
@@ -43,10 +66,6 @@ const SIGNS: &[(EnvErrorKind, &[&str])] = &[
         EnvErrorKind::NoSuchPackage,
         &[
             "No matching distribution found",
-            "was not found in the package registry",
-            "was not found in the provided package locations",
-            "there are no versions of",
-            "there is no version of",
             "has no wheels with a matching",
             "has no usable wheels",
             "has no publicly available wheels",
@@ -176,6 +195,37 @@ mod tests {
                 "  × No solution found when resolving dependencies:\n  ╰─▶ Because nosuch was not \
                  found in the package registry and you\n      require nosuch, we can conclude that \
                  your requirements are\n      unsatisfiable.",
+            ),
+            (
+                NoSuchPackage,
+                "Because the requested Python version (>=3.9) does not satisfy Python>=3.11 and \
+                 numpy==2.3.0 depends on Python>=3.11, we can conclude that numpy==2.3.0 cannot be used",
+                "  × No solution found when resolving dependencies:\n  ╰─▶ Because the requested Python \
+                 version (>=3.9) does not satisfy Python>=3.11\n      and numpy==2.3.0 depends on \
+                 Python>=3.11, we can conclude that numpy==2.3.0\n      cannot be used.",
+            ),
+            (
+                NoSuchPackage,
+                "Because there is no version of urllib3==99 and ours==1.0 depends on urllib3==99, we can \
+                 conclude that ours==1.0 cannot be used",
+                "  × No solution found when resolving dependencies:\n  ╰─▶ Because there is no version \
+                 of urllib3==99 and ours==1.0 depends on\n      urllib3==99, we can conclude that \
+                 ours==1.0 cannot be used.",
+            ),
+            (
+                Credentials,
+                "hint: An index URL (https://example.org/simple/) could not be queried due to a lack of \
+                 valid authentication credentials (401 Unauthorized)",
+                "  × No solution found when resolving dependencies:\n  ╰─▶ Because six was not found in \
+                 the package registry and you require six, we\n      can conclude that your requirements \
+                 are unsatisfiable.\n\nhint: An index URL (https://example.org/simple/) could not be \
+                 queried due to a lack of valid authentication credentials (401 Unauthorized).",
+            ),
+            (
+                Credentials,
+                "WARNING: 401 Error, Credentials not correct for https://example.org/simple/six/",
+                "WARNING: 401 Error, Credentials not correct for https://example.org/simple/six/\n\
+                 ERROR: No matching distribution found for six",
             ),
             (
                 NoSuchPackage,

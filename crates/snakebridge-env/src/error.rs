@@ -23,6 +23,8 @@ pub enum EnvErrorKind {
     NoPython,
     /// The package index cannot be reached.
     Network,
+    /// The package index wants other credentials.
+    Credentials,
     /// There is no such package, or not in such a version, or not for this Python.
     NoSuchPackage,
     /// The packages cannot be installed together.
@@ -99,6 +101,11 @@ impl EnvErrorKind {
             Self::Network => {
                 "check the network, and the proxy and index settings: those of uv and pip count, and \
                  `index.url` is another index; what is installed once needs no network any more"
+            }
+            Self::Credentials => {
+                "give the index a name and a password that it knows: in its address, in `~/.netrc`, or \
+                 as uv and pip have them in their settings; some indexes answer so too where they do not \
+                 have the package"
             }
             Self::NoSuchPackage => {
                 "check the name and the version, and whether the package is there for this Python: \

@@ -83,6 +83,7 @@ impl Run<'_> {
         let found = diagnose(said);
         let why = match found.kind {
             EnvErrorKind::Network => "the package index cannot be reached: ",
+            EnvErrorKind::Credentials => "the package index refuses access: ",
             EnvErrorKind::NoSpace => "there is no space left: ",
             EnvErrorKind::Conflict => "the packages cannot be installed together: ",
             _ => "",
