@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use snakebridge::{Error, ErrorKind};
 
-use crate::color::{ERROR, HINT};
+use crate::color::{ERROR, FAINT, HINT};
 use crate::{exit_code, python};
 
 /// Why a command failed.
@@ -48,6 +48,7 @@ pub(crate) fn report(failure: &Failure) -> u8 {
     let mut text = format!("{ERROR}error:{ERROR:#} {first}\n");
     if let Failure::Call(error) = failure {
         text.push_str(&traceback(error));
+        text.push_str(&said(error));
         if let Some(hint) = hint(error) {
             text.push_str(&format!("\n{HINT}hint:{HINT:#} {hint}\n"));
         }
@@ -95,6 +96,21 @@ fn traceback(error: &Error) -> String {
         _ => lines.join("\n") + "\n",
     }
 }
+
+/// The last that uv or pip said, where one of them could not make an environment.
+fn said(error: &Error) -> String {
+    if error.kind() != ErrorKind::Environment {
+        return String::new();
+    }
+    let whole = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    // The first line is a heading.
+    let lines: Vec<&str> = whole.lines().skip(1).collect();
+    let last = &lines[lines.len().saturating_sub(SAID_LINES)..];
+    last.iter().map(|line| format!("  {FAINT}{line}{FAINT:#}\n")).collect()
+}
+
+/// About a screen: `snakebridge setup --verbose` shows all.
+const SAID_LINES: usize = 30;
 
 /// The library's hints name its own API; here they name the options of the command.
 fn hint(error: &Error) -> Option<String> {

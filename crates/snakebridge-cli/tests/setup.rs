@@ -153,6 +153,8 @@ fn environments_that_cannot_be_made() {
         err.contains("error: ") && err.contains("no_such_package") && err.contains("hint: "),
         "{err}"
     );
+    // All that pip has to say about it.
+    assert!(err.contains("\n  ERROR: Could not find a version that satisfies"), "{err}");
 }
 
 #[test]
