@@ -250,6 +250,15 @@ fn another_python_is_used_than_that_of_the_environment() {
     assert!(made.unwrap().status.success());
     let report = machine.env("VIRTUAL_ENV", &venv).env("SNAKEBRIDGE_PYTHON", python()).examine();
     report.finds("warning", "environment", "but SNAKEBRIDGE_PYTHON decides", "leave the one");
+    for (setting, args, decides) in [
+        ("", &["--python", "python3"][..], "but `--python` decides"),
+        ("python = 'python3'", &[], "but what the settings declare decides"),
+    ] {
+        let machine = Machine::new();
+        machine.write("project/snakebridge.toml", setting);
+        let machine = args.iter().fold(machine, Machine::arg).env("VIRTUAL_ENV", &venv);
+        machine.examine().finds("warning", "environment", decides, "leave the one");
+    }
 }
 
 #[test]
@@ -342,6 +351,51 @@ fn the_home_cannot_be_written() {
 fn the_temporary_folder_is_missing() {
     let report = Machine::new().env("TMPDIR", "/nowhere").examine();
     report.finds("warning", "temporary", "`/nowhere`", "TMPDIR");
+}
+
+#[test]
+fn no_worker_starts_with_what_is_declared() {
+    for (setting, message) in [
+        ("current-dir = 'nowhere'", "nowhere` is no folder"),
+        ("preload = ['no_such_module']", "No module named 'no_such_module'"),
+        ("memory-limit = '20MiB'", ""),
+        ("confine.read = ['nowhere']", "nowhere"),
+        ("guard.allow = ['a b']", "a b"),
+    ] {
+        let machine = Machine::new();
+        machine.write("project/snakebridge.toml", setting);
+        let report = machine.examine();
+        report.finds("error", "config", "no worker starts with these settings: ", "--said`");
+        report.finds("error", "config", message, "--said`");
+        // It is not the fault of Python.
+        report.finds("ok", "call", "a worker starts in", "");
+        assert_eq!(report.code, 6, "{setting}");
+    }
+}
+
+#[test]
+fn calls_of_the_doctor_need_not_be_allowed() {
+    let machine = Machine::new();
+    machine.write(
+        "project/snakebridge.toml",
+        "guard.allow = ['json']\n[pool.a]\npreload = ['nowhere']",
+    );
+    machine.examine().finds("ok", "call", "a worker starts in", "");
+}
+
+#[test]
+fn the_settings_of_a_pool() {
+    let toml = "[pool.a]\npreload = ['nowhere']";
+    let machine = Machine::new();
+    machine.write("project/snakebridge.toml", toml);
+    let report = machine.arg("--pool").arg("a").examine();
+    report.finds("error", "config", "No module named 'nowhere'", "`snakebridge config");
+    let machine = Machine::new();
+    machine.write("project/snakebridge.toml", toml);
+    let output = machine.arg("--pool").arg("b").command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, "error: no pool `b` is declared; known: `a`\n");
+    assert_eq!(output.status.code(), Some(2));
 }
 
 #[test]

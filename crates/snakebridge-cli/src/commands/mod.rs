@@ -152,6 +152,10 @@ impl Options {
     fn settings(&self) -> Result<Settings, Failure> {
         let settings = Settings::load().map_err(snakebridge::Error::from)?;
         config::complain(&settings);
+        self.of_pool(&settings)
+    }
+
+    fn of_pool(&self, settings: &Settings) -> Result<Settings, Failure> {
         settings.of_pool(self.pool.as_deref()).ok_or_else(|| {
             let pools: Vec<String> =
                 settings.pools().iter().map(|name| format!("`{name}`")).collect();

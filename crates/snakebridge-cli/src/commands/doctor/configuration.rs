@@ -1,13 +1,43 @@
 //! What files and variables declare, and the environments for it.
 
-use snakebridge::env::config::{Config as Settings, Origin, Value};
-use snakebridge::env::{EnvError, Environments, Requirements, State};
+use snakebridge::env::config::{Config as Settings, Value};
+use snakebridge::env::{EnvError, Environments, Install, Requirements, State};
+use snakebridge::{Bridge, BridgeBuilder};
 
 use super::super::{Options, setup};
 use super::finding::Finding;
+use crate::report::Failure;
 
-/// Looks at the settings, and gives the options with which a program would start that has them.
-pub(super) fn check(options: &Options, findings: &mut Vec<Finding>) -> Options {
+/// What is looked at: the bridge of a program that has these settings, and says nothing else.
+pub(super) struct Subject {
+    /// With the Python that counts.
+    pub(super) options: Options,
+    /// None where they cannot be used, or not yet.
+    settings: Option<Settings>,
+}
+
+impl Subject {
+    pub(super) fn builder(&self) -> snakebridge::Result<BridgeBuilder> {
+        let builder = Bridge::builder();
+        Ok(match &self.settings {
+            // The packages are in the Python of the options, which nothing is made for here.
+            Some(settings) => builder.config(settings)?.install(Install::Never).workers(1),
+            None => builder,
+        })
+    }
+
+    /// Goes on without the settings; false if there are none.
+    pub(super) fn leave_settings(&mut self) -> bool {
+        let Some(settings) = self.settings.take() else { return false };
+        if let Some(Value::List(folders)) = settings.value(None, "module-path") {
+            self.options.path.extend(folders.iter().map(Into::into));
+        }
+        true
+    }
+}
+
+/// Looks at the settings, and gives what a program would start with that has them.
+pub(super) fn check(options: &Options, findings: &mut Vec<Finding>) -> Result<Subject, Failure> {
     let mut out = options.clone();
     let settings = match Settings::load() {
         Ok(settings) => settings,
@@ -15,14 +45,15 @@ pub(super) fn check(options: &Options, findings: &mut Vec<Finding>) -> Options {
             let remedy =
                 error.hint().unwrap_or("change it; the page on configuration lists all settings");
             findings.push(Finding::error("config", error.to_string(), remedy));
-            return out;
+            return Ok(Subject { options: out, settings: None });
         }
     };
     variables(&settings, findings);
-    if let Some(Value::List(folders)) = settings.value(options.pool.as_deref(), "module-path") {
-        out.path.extend(folders.iter().map(Into::into));
+    let of_pool = options.of_pool(&settings)?;
+    if let (None, Some(Value::Text(python))) = (&out.python, of_pool.value(None, "python")) {
+        out.python = Some(python.clone());
     }
-    python(&settings, &mut out);
+    let mut lacks_packages = false;
     let making = settings.options();
     let pools = std::iter::once(None).chain(settings.pools().into_iter().map(Some));
     for pool in pools {
@@ -30,21 +61,16 @@ pub(super) fn check(options: &Options, findings: &mut Vec<Finding>) -> Options {
         let looked = Environments::new(making.clone()).and_then(|all| all.state(&wanted));
         let python = state(&wanted, looked, findings);
         if pool == options.pool.as_deref() {
+            lacks_packages = python.is_none();
             out.python = python.or(out.python);
         }
     }
-    out
-}
-
-/// The Python that is named there, unless it is the variable that the search looks at by itself.
-fn python(settings: &Settings, options: &mut Options) {
-    let pool = options.pool.as_deref();
-    let mut said = settings.said(pool).filter(|(key, ..)| key.name == "python");
-    if let (None, Some((_, Value::Text(python), Origin::File { .. }))) =
-        (&options.python, said.next())
-    {
-        options.python = Some(python.clone());
+    let mut subject = Subject { options: out, settings: Some(of_pool) };
+    if lacks_packages {
+        // Without them nothing can be said of modules to preload, for example.
+        subject.leave_settings();
     }
+    Ok(subject)
 }
 
 fn variables(settings: &Settings, findings: &mut Vec<Finding>) {

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use snakebridge::PythonInfo;
 use snakebridge_worker::interpreter::PYTHON;
 
+use super::super::Options;
 use super::finding::Finding;
 
 /// Looks at the environments that surround the command.
-pub(super) fn check(used: Option<&PythonInfo>, is_named: bool, findings: &mut Vec<Finding>) {
+pub(super) fn check(used: Option<&PythonInfo>, decider: &str, findings: &mut Vec<Finding>) {
     let mut names = Vec::new();
     for name in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
         if let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) {
@@ -27,7 +28,7 @@ pub(super) fn check(used: Option<&PythonInfo>, is_named: bool, findings: &mut Ve
         } else if used.is_some_and(|python| python.executable.starts_with(folder)) {
             findings.push(Finding::ok("environment", format!("{name}: {}", folder.display())));
         } else if let Some(python) = used {
-            not_used(name, folder, python, is_named, findings);
+            not_used(name, folder, python, decider, findings);
         }
     }
 }
@@ -93,7 +94,7 @@ fn not_used(
     name: &str,
     folder: &Path,
     python: &PythonInfo,
-    is_named: bool,
+    decider: &str,
     findings: &mut Vec<Finding>,
 ) {
     // Some Pythons name themselves by what the link of the environment leads to.
@@ -105,12 +106,8 @@ fn not_used(
         findings.push(Finding::ok("environment", format!("{name}: {}", folder.display())));
         return;
     }
-    let message = format!(
-        "{name} is `{}`, but {} decides: {}",
-        folder.display(),
-        by(is_named),
-        python.origin
-    );
+    let message =
+        format!("{name} is `{}`, but {decider} decides: {}", folder.display(), python.origin);
     findings.push(Finding::warning(
         "environment",
         message,
@@ -118,10 +115,12 @@ fn not_used(
     ));
 }
 
-fn by(is_named: bool) -> &'static str {
-    match (is_named, std::env::var_os(PYTHON).is_some()) {
-        (true, _) => "`--python`",
-        (false, true) => PYTHON,
-        (false, false) => "an environment that comes first",
+/// What decides which Python is used: what was given, and what counts with the settings.
+pub(super) fn decider(given: &Options, counting: &Options) -> &'static str {
+    match (&given.python, std::env::var_os(PYTHON), &counting.python) {
+        (Some(_), ..) => "`--python`",
+        (None, Some(_), _) => PYTHON,
+        (None, None, Some(_)) => "what the settings declare",
+        (None, None, None) => "an environment that comes first",
     }
 }

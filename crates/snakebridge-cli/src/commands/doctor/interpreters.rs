@@ -2,24 +2,25 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use snakebridge::{Bridge, Error, ErrorKind, Output, OutputEvent, PythonInfo};
+use snakebridge::{Error, ErrorKind, Output, OutputEvent, PythonInfo};
 use snakebridge_worker::cache::{self, CACHE_DIR};
 use snakebridge_worker::interpreter::{Candidate, PYTHON, Surroundings, Wanted, search};
 
-use super::super::Options;
+use super::configuration::Subject;
 use super::finding::Finding;
 
 /// Looks for the interpreter that calls would use; none if there is none.
-pub(super) fn check(options: &Options, findings: &mut Vec<Finding>) -> Option<PythonInfo> {
+pub(super) fn check(subject: &mut Subject, findings: &mut Vec<Finding>) -> Option<PythonInfo> {
     if !check_cache(findings) {
         return None;
     }
     let around = Surroundings::of_process();
-    let wanted: Option<Wanted> = options.python.as_ref().and_then(|text| text.parse().ok());
+    let python = subject.options.python.as_ref();
+    let wanted: Option<Wanted> = python.and_then(|text| text.parse().ok());
     let candidates = search(wanted.as_ref(), &around);
-    match start(options, None) {
+    match start_or_blame_settings(subject, findings) {
         Ok((python, printed)) => {
-            passed_over(options, &candidates, &python, findings);
+            passed_over(subject, &candidates, &python, findings);
             findings.push(Finding::ok(
                 "interpreter",
                 format!(
@@ -40,8 +41,25 @@ pub(super) fn check(options: &Options, findings: &mut Vec<Finding>) -> Option<Py
     }
 }
 
+/// Starts a worker; if that works only without the settings, it is their fault.
+fn start_or_blame_settings(
+    subject: &mut Subject,
+    findings: &mut Vec<Finding>,
+) -> Result<(PythonInfo, String), Error> {
+    let error = match start(subject, None) {
+        Err(error) if subject.leave_settings() => error,
+        other => return other,
+    };
+    let found = start(subject, None)?;
+    let message = format!("no worker starts with these settings: {}", in_full(&error));
+    let remedy =
+        "change what it is about; `snakebridge config --said` shows what is said, and where";
+    findings.push(Finding::error("config", message, remedy));
+    Ok(found)
+}
+
 /// Starts a worker, on this interpreter or the one that is found. What it is, and what it prints at its start.
-fn start(options: &Options, python: Option<&str>) -> Result<(PythonInfo, String), Error> {
+fn start(subject: &Subject, python: Option<&str>) -> Result<(PythonInfo, String), Error> {
     let printed = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&printed);
     let output = Output::Handler(Arc::new(move |event| {
@@ -49,8 +67,8 @@ fn start(options: &Options, python: Option<&str>) -> Result<(PythonInfo, String)
             sink.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(piece.data);
         }
     }));
-    let mut builder = Bridge::builder().output(output);
-    if let Some(python) = python.or(options.python.as_deref()) {
+    let mut builder = subject.builder()?.output(output);
+    if let Some(python) = python.or(subject.options.python.as_deref()) {
         builder = builder.python(python);
     }
     let py = builder.build()?;
@@ -74,7 +92,7 @@ fn said_at_start(printed: &str, findings: &mut Vec<Finding>) {
 
 /// Interpreters that come before the one that works, and why they do not.
 fn passed_over(
-    options: &Options,
+    subject: &Subject,
     candidates: &[Candidate],
     used: &PythonInfo,
     findings: &mut Vec<Finding>,
@@ -82,7 +100,7 @@ fn passed_over(
     let earlier = candidates.iter().take_while(|candidate| candidate.origin != used.origin);
     for candidate in earlier {
         let file = candidate.path.to_string_lossy();
-        if let Err(error) = start(options, Some(&file)) {
+        if let Err(error) = start(subject, Some(&file)) {
             let message = format!("{} was passed over: {error}", candidate.origin);
             let remedy = remedy(&error).unwrap_or_else(|| {
                 "mend or remove it, or name the one to use: `--python SPEC`".to_owned()
@@ -93,10 +111,6 @@ fn passed_over(
 }
 
 fn unusable(error: &Error, candidates: &[Candidate]) -> Finding {
-    let mut message = error.to_string();
-    if let Some(said) = std::error::Error::source(error) {
-        message = format!("{message}\n{said}");
-    }
     let remedy = remedy(error).unwrap_or_else(|| match candidates.is_empty() {
         true => format!(
             "install Python 3.9 or newer (https://www.python.org, `uv python install`, your system's packages), \
@@ -104,7 +118,15 @@ fn unusable(error: &Error, candidates: &[Candidate]) -> Finding {
         ),
         false => format!("name one that works: `--python SPEC` or {PYTHON}"),
     });
-    Finding::error("interpreter", message, remedy)
+    Finding::error("interpreter", in_full(error), remedy)
+}
+
+/// With what Python has said.
+fn in_full(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(said) => format!("{error}\n{said}"),
+        None => error.to_string(),
+    }
 }
 
 /// For causes that are known.

@@ -39,11 +39,12 @@ impl Doctor {
     pub(super) fn run(&self, options: &Options) -> Result<(), Failure> {
         let mut findings = Vec::new();
         // Where the environment with the declared packages is there, it is what calls use.
-        let options = &configuration::check(options, &mut findings);
-        let python = interpreters::check(options, &mut findings);
-        environments::check(python.as_ref(), options.python.is_some(), &mut findings);
+        let mut subject = configuration::check(options, &mut findings)?;
+        let python = interpreters::check(&mut subject, &mut findings);
+        let decider = environments::decider(options, &subject.options);
+        environments::check(python.as_ref(), decider, &mut findings);
         if let Some(python) = &python {
-            python::check(options, python, &self.imports, &mut findings);
+            python::check(&subject, python, &self.imports, &mut findings);
         }
         system::check(&mut findings);
         limits::check(&mut findings);

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use snakebridge::{Bridge, Bytes, Output, PythonInfo, Result};
+use snakebridge::{Bridge, Bytes, Guard, Output, PythonInfo, Result};
 
-use super::super::Options;
+use super::configuration::Subject;
 use super::finding::Finding;
 use crate::python;
 
@@ -40,12 +40,12 @@ struct Imported {
 
 /// Starts a worker and has a look from within.
 pub(super) fn check(
-    options: &Options,
+    subject: &Subject,
     python: &PythonInfo,
     imports: &[String],
     findings: &mut Vec<Finding>,
 ) {
-    let (start, call, facts) = match examine(options, imports) {
+    let (start, call, facts) = match examine(subject, imports) {
         Ok(Examined { is_right: false, .. }) => {
             let remedy =
                 "try another Python; and please report it, with the output of this command";
@@ -73,10 +73,12 @@ struct Examined {
     facts: Facts,
 }
 
-fn examine(options: &Options, imports: &[String]) -> Result<Examined> {
+fn examine(subject: &Subject, imports: &[String]) -> Result<Examined> {
     let begin = Instant::now();
-    // What modules print when they are imported is their own business.
-    let py = options.apply(Bridge::builder()).output(Output::Discard).build()?;
+    let builder = subject.options.apply(subject.builder()?);
+    // What is called here need not be allowed to the program, and what modules print when they are
+    // imported is their own business.
+    let py = builder.guard(Guard::new()).output(Output::Discard).build()?;
     py.ready()?;
     let start = begin.elapsed();
     let (call, is_right) = make_calls(&py)?;
