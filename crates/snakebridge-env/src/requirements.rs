@@ -74,7 +74,10 @@ impl Requirements {
         let mut packages: Vec<&str> = self.packages.iter().map(|package| package.trim()).collect();
         packages.sort_unstable();
         packages.dedup();
-        packages.iter().for_each(|package| line("package", package));
+        packages.iter().for_each(|package| match package.contains("://") {
+            true => line("package", &secret(package)),
+            false => line("package", package),
+        });
         locked.iter().for_each(|lock| line("lock", &secret(lock)));
         out
     }
@@ -159,5 +162,9 @@ mod tests {
         let url = index.index.url.take();
         index.index.extra.extend(url);
         assert_ne!(key(&index), key(&two));
+        let direct = Requirements::new(["pkg @ https://me:secret@example.org/pkg.whl"]);
+        let other = Requirements::new(["pkg @ https://me:secret@example.org/pkg2.whl"]);
+        assert!(!key(&direct).contains("secret"));
+        assert_ne!(key(&direct), key(&other));
     }
 }

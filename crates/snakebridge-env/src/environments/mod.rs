@@ -300,6 +300,8 @@ impl Environments {
         fs::write(&wanted, text).map_err(|error| EnvError::io("write", &wanted, &error))?;
         job.step(&format!("installing packages with {tool}"));
         tool.install(&job, &marker::python(&plan.folder), &wanted, hashes)?;
+        // Addresses may have passwords in them.
+        fs::remove_file(&wanted).map_err(|error| EnvError::io("remove", &wanted, &error))?;
         Marker::write(&plan.folder, &plan.key, &plan.python.version, &tool.to_string())
     }
 

@@ -154,20 +154,74 @@ const MISLEADING: [&str; 14] = [
     "VIRTUAL_ENV",
 ];
 
-/// Options of the index as uv and pip have them, each with the names that the tool has for it.
-fn index_options(index: &Index, [url, extra, links, none]: [&str; 4]) -> Vec<OsString> {
-    let mut out = Vec::new();
-    let mut add = |name: &str, value: &str| out.extend([name.into(), value.into()]);
-    index.url.iter().for_each(|value| add(url, value));
-    index.extra.iter().for_each(|value| add(extra, value));
-    index.find_links.iter().for_each(|value| add(links, value));
+/// Options as uv and pip have them, but for the indexes themselves.
+fn index_options(index: &Index) -> Vec<OsString> {
+    let mut out: Vec<OsString> = Vec::new();
+    index.find_links.iter().for_each(|link| out.extend(["--find-links".into(), link.into()]));
     if index.none {
-        out.push(none.into());
+        out.push("--no-index".into());
     }
     out
+}
+
+/// Names an index and further ones by variables: what is passed as an argument can be seen by all users
+/// of the machine, and addresses may have passwords in them.
+fn set_indexes(
+    command: &mut Command,
+    [url_name, extra_name]: [&str; 2],
+    url: Option<&str>,
+    extra: &[String],
+) {
+    if let Some(url) = url {
+        command.env(url_name, url);
+    }
+    if !extra.is_empty() {
+        command.env(extra_name, extra.join(" "));
+    }
 }
 
 fn not_found(message: impl Into<String>) -> EnvError {
     EnvError::new(EnvErrorKind::Other, message)
         .with_hint("install uv and have it on PATH, or set SNAKEBRIDGE_UV to its file")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn addresses_of_indexes_are_no_arguments() {
+        let (url, extra) = ("https://me:secret@example.org/simple", "https://secret@example.org/a");
+        let mut index = Index { url: Some(url.to_owned()), ..Index::default() };
+        index.extra = vec![extra.to_owned(), "https://example.org/b".to_owned()];
+        index.find_links.push("/wheels".to_owned());
+        let job = Job {
+            python: &Interpreter::made_up("3.12.1"),
+            index: &index,
+            offline: false,
+            lock: None,
+            until: Instant::now() + Duration::from_secs(1),
+            progress: &Progress::default(),
+            tools: Path::new("/nowhere"),
+            folder: Path::new("/nowhere"),
+        };
+        let uv =
+            Uv::made_up().index_command(&job, &["pip", "install"], Path::new("/nowhere/python"));
+        let pip = pip::pip(&job, Path::new("/nowhere/python"), "install");
+        for (command, names) in [
+            (uv, ["UV_DEFAULT_INDEX", "UV_INDEX"]),
+            (pip, ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"]),
+        ] {
+            let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy()).collect();
+            assert!(!args.iter().any(|arg| arg.contains("example.org")), "{args:?}");
+            assert!(args.windows(2).any(|pair| pair == ["--find-links", "/wheels"]), "{args:?}");
+            let set = names.map(|name| {
+                let mut set = command.get_envs().filter(|(other, _)| *other == name);
+                set.next().and_then(|(_, value)| value?.to_str()).unwrap_or_default().to_owned()
+            });
+            assert_eq!(set, [url.to_owned(), format!("{extra} https://example.org/b")]);
+        }
+    }
 }

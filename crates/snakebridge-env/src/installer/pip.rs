@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use super::{Job, index_options};
+use super::{Job, index_options, set_indexes};
 use crate::error::{EnvError, EnvErrorKind};
 use crate::files::{self, Scratch};
 
@@ -119,14 +119,49 @@ pub(super) fn pip(job: &Job<'_>, python: &Path, command: &str) -> Command {
     let mut pip = Command::new(python);
     pip.args(["-I", "-m", "pip", command, "--no-input", "--no-color"])
         .args(["--disable-pip-version-check", "--progress-bar", "off"])
-        .args(index_options(job.index, INDEX_OPTIONS));
+        .args(index_options(job.index));
+    let mut extra = job.index.extra.clone();
+    if !extra.is_empty() {
+        // Those that pip has been told of would no longer count.
+        let said = config(python).unwrap_or_default();
+        let more = said.iter().filter(|(name, _)| name == "extra-index-url");
+        extra.extend(more.flat_map(|(_, value)| value.split_whitespace()).map(str::to_owned));
+    }
+    let url = job.index.url.as_deref();
+    set_indexes(&mut pip, ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"], url, &extra);
     if job.offline {
         pip.arg("--no-index");
     }
     pip
 }
 
-const INDEX_OPTIONS: [&str; 4] = ["--index-url", "--extra-index-url", "--find-links", "--no-index"];
+/// What pip's files and variables say, in its own names: `index-url`. None without pip.
+pub(super) fn config(python: &Path) -> Option<Vec<(String, String)>> {
+    let mut pip = Command::new(python);
+    pip.args(["-I", "-m", "pip", "config", "list", "--disable-pip-version-check"]);
+    let output = pip.stdin(Stdio::null()).output().ok()?;
+    if !output.status.success() {
+        return None;
+    }
+    Some(settings(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// Lines such as `global.index-url='https://example.org/simple'`, with the name of a command in the
+/// place of `global`, or `:env:` for a variable. Each name once, with the value that counts.
+fn settings(text: &str) -> Vec<(String, String)> {
+    let mut out: Vec<(String, String)> = Vec::new();
+    for wanted in [":env:", "install", "global"] {
+        for line in text.lines() {
+            let Some((name, value)) = line.split_once('=') else { continue };
+            let Some((section, name)) = name.rsplit_once('.') else { continue };
+            if section == wanted && !out.iter().any(|(other, _)| other == name) {
+                let value = value.trim_matches(['\'', '"']).replace("\\n", " ");
+                out.push((name.to_owned(), value));
+            }
+        }
+    }
+    out
+}
 
 #[cfg(test)]
 mod tests {
@@ -149,6 +184,23 @@ mod tests {
                     "download_info": {"url": "git+https://example.org/pkg", "vcs_info": {}}}"#
             ),
             "pkg @ git+https://example.org/pkg\n"
+        );
+    }
+
+    #[test]
+    fn settings_of_pip_are_read() {
+        let found = settings(
+            "global.index-url='https://example.org/simple'\n:env:.find-links='/a\\n/b'\n\
+             global.cert='weaker'\ninstall.cert='stronger'\ndownload.proxy='x'\nnothing",
+        );
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            found,
+            [
+                pair("find-links", "/a /b"),
+                pair("cert", "stronger"),
+                pair("index-url", "https://example.org/simple"),
+            ]
         );
     }
 }

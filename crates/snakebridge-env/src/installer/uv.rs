@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use super::{Job, Run, UV_VARIABLE, index_options, not_found, pip};
+use super::{Job, Run, UV_VARIABLE, index_options, not_found, pip, set_indexes};
 use crate::error::{EnvError, EnvErrorKind};
 use crate::files::Scratch;
 use crate::progress::{Progress, ProgressEvent};
@@ -63,13 +63,11 @@ impl Uv {
         requirements: &Path,
         hashes: bool,
     ) -> Result<(), EnvError> {
-        let mut uv = self.command(job, &["pip", "install", "--compile-bytecode"], python);
-        uv.args(index_options(job.index, INDEX_OPTIONS));
+        let mut uv = self.index_command(job, &["pip", "install", "--compile-bytecode"], python);
         if hashes {
             // All that is needed is in the file.
             uv.args(["--require-hashes", "--no-deps"]);
         }
-        self.settings_of_pip(job, &mut uv);
         job.run("install packages with uv", uv.arg("-r").arg(requirements)).map(|_| ())
     }
 
@@ -84,11 +82,10 @@ impl Uv {
         // uv keeps the versions of the file that it is to write.
         let found = scratch.write("locked.txt", old.unwrap_or_default())?;
         let (major, minor) = job.python.feature_version();
-        let mut uv = self.command(job, &["pip", "compile", "--universal"], &job.python.executable);
+        let begin = ["pip", "compile", "--universal"];
+        let mut uv = self.index_command(job, &begin, &job.python.executable);
         uv.args(["--generate-hashes", "--no-header", "--no-annotate", "--quiet"])
-            .args(["--python-version", &format!("{major}.{minor}")])
-            .args(index_options(job.index, INDEX_OPTIONS));
-        self.settings_of_pip(job, &mut uv);
+            .args(["--python-version", &format!("{major}.{minor}")]);
         uv.arg(&wanted).arg("--output-file").arg(&found);
         job.run("resolve the packages with uv", &mut uv)?;
         fs::read_to_string(&found).map_err(|error| EnvError::io("read", &found, &error))
@@ -118,22 +115,27 @@ impl Uv {
         uv
     }
 
+    /// A command that looks at package indexes.
+    ///
     /// Who has told pip where packages are means uv too: what is said for pip counts where nothing is
     /// said for uv, neither here nor in its own variables.
-    fn settings_of_pip(&self, job: &Job<'_>, uv: &mut Command) {
+    pub(super) fn index_command(&self, job: &Job<'_>, begin: &[&str], python: &Path) -> Command {
+        let mut uv = self.command(job, begin, python);
+        uv.args(index_options(job.index));
         let is_said = |names: &[&str]| names.iter().any(|name| std::env::var_os(name).is_some());
-        let Some(config) = pip_config(&job.python.executable) else { return };
-        let index = job.index;
-        let has_index = index.url.is_some() || index.none;
-        for (name, value) in config {
+        let has_index = job.index.url.is_some() || job.index.none;
+        let (mut url, mut extra) = (job.index.url.clone(), job.index.extra.clone());
+        for (name, value) in pip::config(&job.python.executable).unwrap_or_default() {
             let option = match name.as_str() {
                 "index-url" if !has_index && !is_said(&["UV_INDEX_URL", "UV_DEFAULT_INDEX"]) => {
-                    "--default-index"
+                    url = Some(value);
+                    continue;
                 }
                 "extra-index-url"
                     if !has_index && !is_said(&["UV_EXTRA_INDEX_URL", "UV_INDEX"]) =>
                 {
-                    "--index"
+                    extra.extend(value.split_whitespace().map(str::to_owned));
+                    continue;
                 }
                 "find-links" if !is_said(&["UV_FIND_LINKS"]) => "--find-links",
                 "trusted-host" if !is_said(&["UV_INSECURE_HOST"]) => "--allow-insecure-host",
@@ -151,11 +153,15 @@ impl Uv {
                 uv.args([option, value]);
             }
         }
+        set_indexes(&mut uv, ["UV_DEFAULT_INDEX", "UV_INDEX"], url.as_deref(), &extra);
+        uv
+    }
+
+    #[cfg(test)]
+    pub(super) fn made_up() -> Self {
+        Self { file: PathBuf::from("/nowhere/uv") }
     }
 }
-
-/// The names of uv for the index, further indexes, links, and no index at all.
-const INDEX_OPTIONS: [&str; 4] = ["--default-index", "--index", "--find-links", "--no-index"];
 
 fn fetched(tools: &Path) -> PathBuf {
     tools.join("uv/bin/uv")
@@ -168,34 +174,6 @@ fn of_interpreter(python: &Path) -> Option<Uv> {
         Command::new(python).args(["-I", "-c", code]).stdin(Stdio::null()).output().ok()?;
     let file = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
     (output.status.success() && file.is_file()).then_some(Uv { file })
-}
-
-/// What pip's files and variables say, in its own names: `index-url`. None without pip.
-fn pip_config(python: &Path) -> Option<Vec<(String, String)>> {
-    let mut pip = Command::new(python);
-    pip.args(["-I", "-m", "pip", "config", "list", "--disable-pip-version-check"]);
-    let output = pip.stdin(Stdio::null()).output().ok()?;
-    if !output.status.success() {
-        return None;
-    }
-    Some(pip_settings(&String::from_utf8_lossy(&output.stdout)))
-}
-
-/// Lines such as `global.index-url='https://example.org/simple'`, with the name of a command in the
-/// place of `global`, or `:env:` for a variable. Each name once, with the value that counts.
-fn pip_settings(text: &str) -> Vec<(String, String)> {
-    let mut out: Vec<(String, String)> = Vec::new();
-    for wanted in [":env:", "install", "global"] {
-        for line in text.lines() {
-            let Some((name, value)) = line.split_once('=') else { continue };
-            let Some((section, name)) = name.rsplit_once('.') else { continue };
-            if section == wanted && !out.iter().any(|(other, _)| other == name) {
-                let value = value.trim_matches(['\'', '"']).replace("\\n", " ");
-                out.push((name.to_owned(), value));
-            }
-        }
-    }
-    out
 }
 
 /// Fetches uv from the package index into an environment of its own. Whoever comes second at the same
@@ -223,27 +201,5 @@ fn fetch(job: &Job<'_>) -> Result<Uv, EnvError> {
     match file.is_file() {
         true => Ok(Uv { file }),
         false => Err(EnvError::new(EnvErrorKind::Other, "the package uv came without its program")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_of_pip_are_read() {
-        let found = pip_settings(
-            "global.index-url='https://example.org/simple'\n:env:.find-links='/a\\n/b'\n\
-             global.cert='weaker'\ninstall.cert='stronger'\ndownload.proxy='x'\nnothing",
-        );
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(
-            found,
-            [
-                pair("find-links", "/a /b"),
-                pair("cert", "stronger"),
-                pair("index-url", "https://example.org/simple"),
-            ]
-        );
     }
 }
