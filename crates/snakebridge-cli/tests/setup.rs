@@ -221,6 +221,16 @@ fn settings_and_where_they_come_from() {
 }
 
 #[test]
+fn passwords_of_indexes_are_not_shown() {
+    let project = Project::new("index.url = 'https://me:secret@example.org/simple'\n");
+    let (code, out, _) = project.run(&["config", "--said"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("https://****@example.org/simple") && !out.contains("secret"), "{out}");
+    // Who asks for this value is told it.
+    assert!(project.run(&["config", "index.url"]).1.contains("secret"));
+}
+
+#[test]
 fn settings_count_for_all_commands() {
     let project = Project::new("[env]\nCOLOR = 'red'\n[pool.blue.env]\nCOLOR = 'blue'\n");
     assert_eq!(project.run(&["call", "os", "getenv", "COLOR"]).1, "'red'\n");

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use crate::secrets::redacted;
+
 /// Why there is no environment.
 #[derive(Clone, Debug)]
 pub struct EnvError {
@@ -47,7 +49,7 @@ pub enum EnvErrorKind {
 
 impl EnvError {
     pub(crate) fn new(kind: EnvErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, said: None }
+        Self { kind, message: redacted(&message.into()), hint: None, said: None }
     }
 
     /// A file could not be read or written.

@@ -15,6 +15,7 @@ mod interpreter;
 mod lock_file;
 mod progress;
 mod requirements;
+mod secrets;
 mod similar;
 
 pub use environments::{Environment, Environments, Options, State};

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::secrets::redacted;
+
 /// Takes note of what happens. It is called on the thread that wants the environment, and must not
 /// take long.
 #[derive(Clone)]
@@ -73,7 +75,7 @@ impl fmt::Display for ProgressEvent<'_> {
                 f.write_str("waiting for another process that makes the environment")
             }
             Self::Making { packages, instead_of: None, .. } => {
-                write!(f, "making an environment with {}", packages.join(", "))
+                write!(f, "making an environment with {}", redacted(&packages.join(", ")))
             }
             Self::Making { instead_of: Some(damage), .. } => {
                 write!(f, "making the environment anew: {damage}")

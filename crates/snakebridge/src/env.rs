@@ -140,7 +140,8 @@ impl Declared {
         wanted.index = self.index.clone();
         let environments = Environments::new(options.clone())?;
         let found = environments.get(&wanted)?;
-        let origin = format!("environment with {}", self.packages.join(", "));
+        let packages = config::redacted(&self.packages.join(", "));
+        let origin = format!("environment with {packages}");
         Ok(Some(Candidate { path: found.python, origin }))
     }
 }

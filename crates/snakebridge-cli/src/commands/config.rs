@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use serde_json::{Value as Json, json};
-use snakebridge::env::config::{Config as Settings, Origin, Setting, Value};
+use snakebridge::env::config::{Config as Settings, Origin, Setting, Value, redacted};
 
 use super::{Options, print_line, print_styled, say};
 use crate::color::{FAINT, HEADING, WARNING};
@@ -74,7 +74,7 @@ fn full_name(setting: &Setting) -> String {
 fn to_text(settings: &[Setting]) -> String {
     let rows: Vec<[String; 3]> = settings
         .iter()
-        .map(|setting| [full_name(setting), shown(setting), setting.origin.to_string()])
+        .map(|setting| [full_name(setting), redacted(&shown(setting)), setting.origin.to_string()])
         .collect();
     let width = |column: usize| {
         let widths = rows.iter().map(|row| row[column].chars().count());

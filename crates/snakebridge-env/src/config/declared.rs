@@ -38,7 +38,7 @@ impl Config {
             return None;
         }
         let mut out = Requirements::new(packages);
-        if let Some(pool) = pool.or(self.default_name()) {
+        if let Some(pool) = pool.or_else(|| self.default_name()) {
             out.pool = pool.to_owned();
         }
         out.python = self.text(pool, "python").map(str::to_owned);

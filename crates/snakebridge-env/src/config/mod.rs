@@ -17,6 +17,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use crate::secrets::redacted;
 pub use error::ConfigError;
 use file::Form;
 pub use keys::{KEYS, Key, Kind, Scope};
@@ -234,7 +235,7 @@ impl Config {
                 }
             }
         }
-        let default_name = name.or(self.default_name()).map(str::to_owned);
+        let default_name = name.or_else(|| self.default_name()).map(str::to_owned);
         Some(Self { entries: found, default_name, ..self.clone() })
     }
 

@@ -9,6 +9,7 @@ use std::time::Instant;
 use crate::diagnosis::diagnose;
 use crate::error::{EnvError, EnvErrorKind};
 use crate::progress::{Progress, ProgressEvent};
+use crate::secrets::redacted;
 
 /// How a tool is run.
 pub(crate) struct Run<'a> {
@@ -48,6 +49,7 @@ impl Run<'_> {
         loop {
             match lines.recv_timeout(self.until.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
+                    let line = redacted(&line);
                     self.progress.tell(&ProgressEvent::Line(&line));
                     if kept.len() == KEPT_LINES {
                         kept.remove(0);

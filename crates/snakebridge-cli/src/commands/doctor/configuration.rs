@@ -1,6 +1,6 @@
 //! What files and variables declare, and the environments for it.
 
-use snakebridge::env::config::{Config as Settings, Value};
+use snakebridge::env::config::{Config as Settings, Value, redacted};
 use snakebridge::env::{EnvError, Environments, Install, Requirements, State};
 use snakebridge::{Bridge, BridgeBuilder};
 
@@ -95,7 +95,7 @@ fn state(
     findings: &mut Vec<Finding>,
 ) -> Option<String> {
     let pool = &wanted.pool;
-    let packages = wanted.packages.join(", ");
+    let packages = redacted(&wanted.packages.join(", "));
     let (finding, python) = match looked {
         Ok(State::Ready(environment)) => {
             let message = format!("pool `{pool}` has {packages}: {}", environment.folder.display());
