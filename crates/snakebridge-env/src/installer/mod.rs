@@ -129,6 +129,9 @@ impl Job<'_> {
         for name in MISLEADING {
             command.env_remove(name);
         }
+        for (name, value) in OVERRULING {
+            command.env(name, value);
+        }
         fs::create_dir_all(self.folder)
             .map_err(|error| EnvError::io("make", self.folder, &error))?;
         command.current_dir(self.folder);
@@ -137,13 +140,12 @@ impl Job<'_> {
 }
 
 /// Variables that make Python, pip or uv install somewhere else, or run with other modules.
-const MISLEADING: [&str; 14] = [
+const MISLEADING: [&str; 13] = [
     "CONDA_PREFIX",
     "PIP_PREFIX",
     "PIP_PYTHON",
     "PIP_ROOT",
     "PIP_TARGET",
-    "PIP_USER",
     "PYTHONHOME",
     "PYTHONPATH",
     "PYTHONSTARTUP",
@@ -153,6 +155,9 @@ const MISLEADING: [&str; 14] = [
     "UV_WORKING_DIRECTORY",
     "VIRTUAL_ENV",
 ];
+
+/// The same where a file of pip says so: a variable counts more.
+const OVERRULING: [(&str, &str); 2] = [("PIP_REQUIRE_VIRTUALENV", "0"), ("PIP_USER", "0")];
 
 /// Options as uv and pip have them, but for the indexes themselves.
 fn index_options(index: &Index) -> Vec<OsString> {

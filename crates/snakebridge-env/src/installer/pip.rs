@@ -54,19 +54,25 @@ pub(super) fn resolve(job: &Job<'_>, packages: &[String]) -> Result<String, EnvE
     command.args(["--dry-run", "--ignore-installed", "--report"]).arg(&report);
     let done = job.run("resolve the packages with pip", command.arg("-r").arg(wanted));
     done.map_err(|error| {
-        match error.said().is_some_and(|said| said.contains("No module named pip")) {
-            true => error.with_hint("this Python has no pip: install it, or uv"),
+        let said = error.said().unwrap_or_default();
+        if said.contains("No module named pip") {
+            return error.with_hint("this Python has no pip: install it, or uv");
+        }
+        match said.contains("no such option") {
+            true => error.with_hint(TOO_OLD),
             false => error,
         }
     })?;
     let report: Report = files::read_json(&report).ok_or_else(|| {
         EnvError::new(EnvErrorKind::Other, "the report of pip cannot be understood")
-            .with_hint("pip 22.2 or newer is needed to lock versions, or uv")
+            .with_hint(TOO_OLD)
     })?;
     let mut lines: Vec<String> = report.install.iter().map(Item::requirement).collect();
     lines.sort_unstable();
     Ok(lines.concat())
 }
+
+const TOO_OLD: &str = "pip 22.2 or newer is needed to lock versions, or uv";
 
 /// What pip reports, as far as it matters.
 #[derive(Debug, Deserialize)]
