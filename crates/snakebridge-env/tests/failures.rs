@@ -162,6 +162,19 @@ fn what_was_moved_is_made_anew() {
 }
 
 #[test]
+fn several_paths_to_one_cache_are_one() {
+    let cache = Cache::new();
+    let found = cache.get(&["six"]).unwrap();
+    let temp = tempfile::tempdir().unwrap();
+    let link = temp.path().join("link");
+    symlink(cache.path(), &link).unwrap();
+    cache.events();
+    let through_link = Environments::new(cache.options().cache_dir(link)).unwrap();
+    assert_eq!(through_link.get(&wanted(&["six"])).unwrap(), found);
+    assert_eq!(cache.events(), [] as [&str; 0]);
+}
+
+#[test]
 fn without_network_what_is_there_is_used_and_what_is_not_is_an_error() {
     let cache = Cache::new();
     let found = cache.get(&["six"]).unwrap();

@@ -83,6 +83,10 @@ impl Environments {
                     .with_hint(EnvErrorKind::Denied.hint())
             })?,
         };
+        // An environment knows its place, by which it is seen that it was moved: of several paths that
+        // lead to the same folder one must count. Where it cannot be made, nothing will be in it.
+        let _ = fs::create_dir_all(&root);
+        let root = root.canonicalize().unwrap_or(root);
         Ok(Self { root, around: Surroundings::of_process(), options })
     }
 
