@@ -58,6 +58,8 @@ impl Run<'_> {
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
+                    // Not what it has started: that would need a process group of its own, which the
+                    // Ctrl-C of a terminal does not reach.
                     let _ = child.kill();
                     let _ = child.wait();
                     return Err(self.too_slow(&kept));
