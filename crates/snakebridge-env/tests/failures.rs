@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::{Cache, has, script, wanted};
-use snakebridge_env::{EnvError, EnvErrorKind, Environments, State};
+use snakebridge_env::{EnvError, EnvErrorKind, Environments, Installer, State};
 
 fn assert_says(error: &EnvError, kind: EnvErrorKind, text: &str, hint: &str) {
     assert_eq!(error.kind(), kind, "{error:#?}");
@@ -181,7 +181,11 @@ fn without_network_what_is_there_is_used_and_what_is_not_is_an_error() {
     let offline = Environments::new(cache.options().offline(true)).unwrap();
     assert_eq!(offline.get(&wanted(&["six"])).unwrap(), found);
     let error = offline.get(&wanted(&["snakebridge-test-no-such-package"])).unwrap_err();
-    assert_says(&error, EnvErrorKind::Network, "the package index cannot be reached", "proxy");
+    let expected = "the package index cannot be reached";
+    assert_says(&error, EnvErrorKind::Network, expected, "`environment.offline`");
+    let options = cache.options().offline(true).installer(Installer::Pip);
+    let error = Environments::new(options).unwrap().get(&wanted(&["no-such-package"])).unwrap_err();
+    assert_says(&error, EnvErrorKind::NoSuchPackage, "no-such-package", "`environment.offline`");
 }
 
 #[test]

@@ -243,8 +243,8 @@ pub const KEYS: &[Key] = &[
         "environment.offline",
         Bool,
         "false",
-        "Makes environments without network, from what uv and pip have kept and from \
-         `index.find-links`.",
+        "Makes environments without network: uv from what it has kept and from `index.find-links`, pip \
+         from `index.find-links` alone.",
     ),
     of_bridge(
         "environment.lock-file",

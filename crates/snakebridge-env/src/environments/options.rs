@@ -57,7 +57,8 @@ impl Options {
         self
     }
 
-    /// Makes environments without network, from what uv and pip have kept, and from local folders.
+    /// Makes environments without network: uv from what it has kept and from local folders, pip from
+    /// local folders alone.
     #[must_use]
     pub fn offline(mut self, offline: bool) -> Self {
         self.offline = offline;

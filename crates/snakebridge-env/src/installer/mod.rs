@@ -135,9 +135,18 @@ impl Job<'_> {
         fs::create_dir_all(self.folder)
             .map_err(|error| EnvError::io("make", self.folder, &error))?;
         command.current_dir(self.folder);
-        Run { what, lock: self.lock, until: self.until, progress: self.progress }.run(command)
+        let run = Run { what, lock: self.lock, until: self.until, progress: self.progress };
+        run.run(command).map_err(|error| match error.kind() {
+            EnvErrorKind::NoSuchPackage | EnvErrorKind::Network if self.offline => {
+                error.with_hint(OFFLINE)
+            }
+            _ => error,
+        })
     }
 }
+
+const OFFLINE: &str = "no network is used, since `environment.offline` or `--offline` says so: make it once with \
+                       network, or have the packages in a folder that `index.find-links` names";
 
 /// Variables that make Python, pip or uv install somewhere else, or run with other modules.
 const MISLEADING: [&str; 13] = [
