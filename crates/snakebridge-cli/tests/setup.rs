@@ -75,6 +75,10 @@ with zipfile.ZipFile(f'{folder}/{name}-{version}-py3-none-any.whl', 'w') as whee
 const CONFIG: &str = "packages = ['tiny_package']\nindex.none = true\nindex.find-links = ['links']\n\
                       environment.installer = 'pip'\n";
 
+/// Another pool with the same package.
+const OTHER: &str = "[pool.other]\npackages = ['tiny_package==1.5']\nindex.none = true\n\
+                     index.find-links = ['links']\n";
+
 #[test]
 fn environments_are_made_once() {
     let project = Project::new(CONFIG);
@@ -119,9 +123,7 @@ fn environments_are_made_once() {
 
 #[test]
 fn versions_are_locked() {
-    let other = "[pool.other]\npackages = ['tiny_package==1.5']\nindex.none = true\n\
-                 index.find-links = ['links']\n";
-    let project = Project::new(&format!("{CONFIG}{other}"));
+    let project = Project::new(&format!("{CONFIG}{OTHER}"));
     // Settings of pip that must not count here.
     project.write("pip.conf", "[global]\nrequire-virtualenv = true\n[install]\nuser = true\n");
     let mut command = project.command(&["setup", "--lock"]);
@@ -139,9 +141,12 @@ fn versions_are_locked() {
 
 #[test]
 fn a_terminal_is_shown_what_happens() {
-    let project = Project::new(CONFIG);
+    let project = Project::new(&format!("{CONFIG}{OTHER}"));
     let mut terminal = Terminal::start(&project.command(&["setup"]));
     terminal.wait_for("making an environment with tiny_package");
+    terminal.wait_for("made the environment in ");
+    // The line moves again.
+    terminal.wait_for("making an environment with venv");
     terminal.wait_for("made the environment in ");
     terminal.wait_for("pool `default`: Python 3.");
     assert_eq!(terminal.end().0.code(), Some(0));

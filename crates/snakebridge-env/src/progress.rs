@@ -21,6 +21,11 @@ pub enum ProgressEvent<'a> {
         /// The environment.
         folder: &'a Path,
     },
+    /// The other process has made it.
+    Found {
+        /// The environment.
+        folder: &'a Path,
+    },
     /// An environment is not there, and is being made.
     Making {
         /// Where.
@@ -74,6 +79,7 @@ impl fmt::Display for ProgressEvent<'_> {
             Self::Waiting { .. } => {
                 f.write_str("waiting for another process that makes the environment")
             }
+            Self::Found { .. } => f.write_str("another process has made the environment"),
             Self::Making { packages, instead_of: None, .. } => {
                 write!(f, "making an environment with {}", redacted(&packages.join(", ")))
             }

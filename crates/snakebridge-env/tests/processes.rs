@@ -7,12 +7,13 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use common::{Cache, closed_index, has, script, wanted};
 use snakebridge_env::{Environments, Options, Progress};
+use tempfile::TempDir;
 
 /// What the processes do: make an environment, and say what happens.
 #[test]
@@ -74,12 +75,9 @@ fn of_processes_at_the_same_time_one_makes_it_and_all_have_it() {
     assert!(has(&cache.get(&["six"]).unwrap(), "six"));
 }
 
-#[test]
-fn who_comes_after_one_that_was_killed_waits_for_its_tool_and_begins_anew() {
-    let cache = Cache::new();
-    cache.get(&["idna"]).unwrap();
+/// A uv that waits in the middle until something is written to the second file.
+fn slow_uv(cache: &Cache) -> (PathBuf, PathBuf, TempDir) {
     let temp = tempfile::tempdir().unwrap();
-    // A uv that waits in the middle, and then writes where the next one may be at work.
     let (fifo, uv) = (temp.path().join("fifo"), cache.path().join("tools/uv/bin/uv"));
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let slow = script(
@@ -91,6 +89,33 @@ fn who_comes_after_one_that_was_killed_waits_for_its_tool_and_begins_anew() {
             uv = uv.display()
         ),
     );
+    (slow, fifo, temp)
+}
+
+#[test]
+fn who_has_waited_for_another_one_is_told_that_it_is_there() {
+    let cache = Cache::new();
+    cache.get(&["idna"]).unwrap();
+    let (slow, fifo, _temp) = slow_uv(&cache);
+    let (mut first, mut said) = start(cache.path(), |command| {
+        command.env("SNAKEBRIDGE_UV", &slow);
+    });
+    read_to(&mut said, "waiting in the middle");
+    let (mut second, mut said_second) = start(cache.path(), |_| ());
+    read_to(&mut said_second, "event: waiting for another process");
+    fs::write(&fifo, "go on\n").unwrap();
+    read_to(&mut said_second, "event: another process has made the environment");
+    read_to(&mut said_second, "made: ");
+    read_to(&mut said, "made: ");
+    assert!(first.wait().unwrap().success() && second.wait().unwrap().success());
+}
+
+#[test]
+fn who_comes_after_one_that_was_killed_waits_for_its_tool_and_begins_anew() {
+    let cache = Cache::new();
+    cache.get(&["idna"]).unwrap();
+    // It then writes where the next one may be at work.
+    let (slow, fifo, _temp) = slow_uv(&cache);
     let (mut first, mut said) = start(cache.path(), |command| {
         command.env("SNAKEBRIDGE_UV", &slow);
     });

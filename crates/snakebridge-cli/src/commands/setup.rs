@@ -225,11 +225,15 @@ impl Bar {
             // The last line that was printed says how far it is.
             (ProgressEvent::Line(line), Some(bar)) => bar.set_message((*line).to_owned()),
             (ProgressEvent::Line(_), None) => {}
-            (ProgressEvent::Made { .. }, Some(bar)) => {
+            (ProgressEvent::Made { .. } | ProgressEvent::Found { .. }, Some(bar)) => {
                 bar.finish_and_clear();
                 say(&event.to_string());
             }
             (_, Some(bar)) => {
+                if bar.is_finished() {
+                    // Of another environment.
+                    bar.reset();
+                }
                 bar.set_message(event.to_string());
                 bar.enable_steady_tick(Duration::from_millis(100));
             }

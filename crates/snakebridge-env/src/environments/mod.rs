@@ -257,7 +257,10 @@ impl Environments {
         let lock = self.hold(plan, until)?;
         // Somebody else may have made it in the meantime.
         let damage = match marker::look(&plan.folder, &plan.key) {
-            Found::Complete(marker) => return Ok(plan.environment(&marker)),
+            Found::Complete(marker) => {
+                self.options.progress.tell(&ProgressEvent::Found { folder: &plan.folder });
+                return Ok(plan.environment(&marker));
+            }
             Found::Missing => None,
             Found::Damaged(damage) => Some(damage),
         };
