@@ -136,6 +136,13 @@ fn versions_are_locked() {
     // A pool keeps its own versions, also where its settings count for all.
     let (code, out, err) = project.run(&["get", "tiny_package", "__version__", "--pool", "other"]);
     assert_eq!((code, &*out, &*err), (0, "'1.5'\n", ""));
+    let mut command = project.command(&["setup", "--upgrade", "--pool", "other", "--json"]);
+    let output = command.env("CI", "true").output().unwrap();
+    let pools: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let names: Vec<_> = pools["pools"].as_array().unwrap().iter().map(|it| &it["pool"]).collect();
+    assert_eq!(names, ["other"]);
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(err.starts_with("warning: `environment.locked` or `CI` says"), "{err}");
     assert_eq!(fs::read_to_string(project.path().join("snakebridge.lock")).unwrap(), lock);
 }
 
@@ -154,9 +161,21 @@ fn a_terminal_is_shown_what_happens() {
 
 #[test]
 fn environments_that_cannot_be_made() {
-    let project = Project::new(&CONFIG.replace("['tiny_package']", "['no_such_package']"));
-    let (code, out, err) = project.run(&["setup"]);
-    assert_eq!((code, &*out), (6, ""));
+    let config = CONFIG.replace("['tiny_package']", "['no_such_package']");
+    let project = Project::new(&format!("{config}{OTHER}"));
+    let (code, out, err) = project.run(&["setup", "--pool", "default"]);
+    assert_eq!(
+        (code, &*out, &*err),
+        (2, "", "error: no pool `default` is declared; known: `other`\n")
+    );
+    let (code, out, err) = project.run(&["setup", "--json"]);
+    assert_eq!(code, 6);
+    // Others are made nevertheless.
+    let pools: Value = serde_json::from_str(&out).unwrap();
+    let states = [0, 1].map(|pool| pools["pools"][pool]["state"].as_str());
+    assert_eq!(states, [Some("failed"), Some("made")]);
+    let error = pools["pools"][0]["error"].as_str().unwrap();
+    assert!(error.contains("no_such_package"), "{error}");
     assert!(
         err.contains("error: ") && err.contains("no_such_package") && err.contains("hint: "),
         "{err}"
@@ -221,6 +240,8 @@ fn settings_and_where_they_come_from() {
     assert_eq!(project.run(&["config", "timeout"]), (0, "\"300s\"\n".to_owned(), String::new()));
     assert_eq!(project.run(&["config", "pool.gpu.workers"]).1, "2\n");
     assert_eq!(project.run(&["config", "grace"]).1, "\"1s\"\n");
+    assert_eq!(project.run(&["config", "workers", "--pool", "gpu"]).1, "2\n");
+    assert_eq!(project.run(&["config", "--pool", "nosuch"]).0, 2);
     let (code, _, err) = project.run(&["config", "tiemout"]);
     assert_eq!(
         (code, &*err),

@@ -34,6 +34,10 @@ impl Config {
     pub(super) fn run(&self, options: &Options) -> Result<(), Failure> {
         let settings = Settings::load().map_err(snakebridge::Error::from)?;
         complain(&settings);
+        let settings = match &options.pool {
+            Some(_) => options.of_pool(&settings)?,
+            None => settings,
+        };
         let mut found = settings.settings();
         if let Some(name) = &self.name {
             let Some(setting) = found.iter().find(|setting| full_name(setting) == *name) else {

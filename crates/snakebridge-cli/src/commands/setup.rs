@@ -16,13 +16,14 @@ use snakebridge::env::{
 use super::{Options, config, print_line, print_styled, say};
 use crate::color::{FAINT, GOOD, HINT, WARNING};
 use crate::exit_code;
-use crate::report::Failure;
+use crate::report::{self, Failure};
 
 /// Make the environments with the packages that are declared, unless they are there.
 ///
 /// What is declared are the `packages` of `snakebridge.toml`, of `[package.metadata.snakebridge]` in `Cargo.toml`, and of
 /// SNAKEBRIDGE_PACKAGES; `snakebridge config` shows it. A program makes its environments by itself when it
-/// starts; this is for doing it beforehand, and for looking at it.
+/// starts; this is for doing it beforehand, and for looking at it. One that cannot be made does not keep the others
+/// from being made. With `--pool`, only that of this pool is looked at.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Setup {
@@ -52,29 +53,30 @@ Examples:
 /// Beside the file with the settings.
 const LOCK_FILE: &str = "snakebridge.lock";
 
+const LOCKED: &str = "`environment.locked` or `CI` says that the lock file must fit, so the versions stay those in it; \
+                      with `--lock` it is written anew";
+
 /// What came of a pool.
 struct Outcome {
     pool: String,
     state: &'static str,
     environment: Option<Environment>,
     damage: Option<String>,
+    error: Option<String>,
 }
 
 impl Setup {
     pub(super) fn run(&self, options: &Options) -> Result<(), Failure> {
         let settings = Settings::load().map_err(Error::from)?;
         config::complain(&settings);
-        let pools = std::iter::once(None).chain(settings.pools().into_iter().map(Some));
+        let pools = match &options.pool {
+            Some(pool) => options.of_pool(&settings).map(|_| vec![Some(pool.as_str())])?,
+            None => std::iter::once(None).chain(settings.pools().into_iter().map(Some)).collect(),
+        };
+        let pools = pools.into_iter();
         let wanted: Vec<Requirements> =
             pools.filter_map(|pool| requirements(&settings, pool, options)).collect();
-        let bar = Bar::new(self.verbose);
-        let making = bar.attach(self.making(&settings));
-        let environments = Environments::new(making).map_err(Error::from)?;
-        let mut outcomes = Vec::new();
-        for wanted in &wanted {
-            let outcome = self.outcome(&environments, wanted).map_err(Error::from)?;
-            outcomes.push(outcome);
-        }
+        let (outcomes, failed) = self.outcomes(&settings, &wanted)?;
         if options.json {
             let pools: Vec<Json> = outcomes.iter().map(Outcome::to_json).collect();
             print_line(&json!({"pools": pools}).to_string())?;
@@ -84,10 +86,39 @@ impl Setup {
         } else {
             print_styled(&outcomes.iter().map(Outcome::to_text).collect::<String>())?;
         }
-        match outcomes.iter().all(|outcome| outcome.environment.is_some()) {
-            true => Ok(()),
-            false => Err(Failure::Exit(exit_code::OTHER)),
+        match failed {
+            Some(code) => Err(Failure::Exit(code)),
+            None if outcomes.iter().all(|outcome| outcome.environment.is_some()) => Ok(()),
+            None => Err(Failure::Exit(exit_code::OTHER)),
         }
+    }
+
+    /// What comes of each pool, whatever comes of the others; with the code of the first that failed,
+    /// all of which are reported.
+    fn outcomes(
+        &self,
+        settings: &Settings,
+        wanted: &[Requirements],
+    ) -> Result<(Vec<Outcome>, Option<u8>), Failure> {
+        let making = self.making(settings);
+        if self.upgrade && making.locked {
+            say(&format!("{WARNING}warning:{WARNING:#} {LOCKED}"));
+        }
+        let bar = Bar::new(self.verbose);
+        let environments = Environments::new(bar.attach(making)).map_err(Error::from)?;
+        let (mut outcomes, mut failed) = (Vec::new(), None);
+        for wanted in wanted {
+            let outcome = self.outcome(&environments, wanted);
+            bar.clear();
+            outcomes.push(outcome.unwrap_or_else(|error| {
+                let outcome =
+                    Outcome { error: Some(error.to_string()), ..Outcome::new(wanted, "failed") };
+                let code = report::report(&Failure::Call(error.into()));
+                failed.get_or_insert(code);
+                outcome
+            }));
+        }
+        Ok((outcomes, failed))
     }
 }
 
@@ -112,30 +143,20 @@ impl Setup {
         environments: &Environments,
         wanted: &Requirements,
     ) -> Result<Outcome, snakebridge::env::EnvError> {
-        let of = |state, environment| Outcome {
-            pool: wanted.pool.clone(),
-            state,
+        let there = |state, environment| Outcome {
             environment: Some(environment),
-            damage: None,
+            ..Outcome::new(wanted, state)
         };
         if self.upgrade {
-            return Ok(of("made", environments.renew(wanted)?));
+            return Ok(there("made", environments.renew(wanted)?));
         }
         Ok(match environments.state(wanted)? {
-            State::Ready(environment) => of("ready", environment),
-            _ if !self.check => of("made", environments.get(wanted)?),
-            State::Damaged { damage, .. } => Outcome {
-                pool: wanted.pool.clone(),
-                state: "damaged",
-                environment: None,
-                damage: Some(damage),
-            },
-            _ => Outcome {
-                pool: wanted.pool.clone(),
-                state: "missing",
-                environment: None,
-                damage: None,
-            },
+            State::Ready(environment) => there("ready", environment),
+            _ if !self.check => there("made", environments.get(wanted)?),
+            State::Damaged { damage, .. } => {
+                Outcome { damage: Some(damage), ..Outcome::new(wanted, "damaged") }
+            }
+            _ => Outcome::new(wanted, "missing"),
         })
     }
 }
@@ -152,9 +173,15 @@ pub(super) fn requirements(
 }
 
 impl Outcome {
+    fn new(wanted: &Requirements, state: &'static str) -> Self {
+        let pool = wanted.pool.clone();
+        Self { pool, state, environment: None, damage: None, error: None }
+    }
+
     fn to_text(&self) -> String {
-        let Self { pool, state, environment, damage } = self;
+        let Self { pool, state, environment, damage, error } = self;
         match environment {
+            _ if error.is_some() => format!("{WARNING}{state:7}{WARNING:#}  pool `{pool}`\n"),
             Some(environment) => {
                 let packages: Vec<String> = environment
                     .packages
@@ -183,6 +210,7 @@ impl Outcome {
             "pool": self.pool,
             "state": self.state,
             "damage": self.damage,
+            "error": self.error,
             "python": environment.map(|it| it.python.to_string_lossy()),
             "version": environment.map(|it| &it.version),
             "folder": environment.map(|it| it.folder.to_string_lossy()),
@@ -238,6 +266,13 @@ impl Bar {
                 bar.enable_steady_tick(Duration::from_millis(100));
             }
             (_, None) => say(&event.to_string()),
+        }
+    }
+
+    /// Takes the line away, which an error does not end.
+    fn clear(&self) {
+        if let Some(bar) = &self.line {
+            bar.finish_and_clear();
         }
     }
 
