@@ -150,8 +150,8 @@ fn unwrapped(lines: &[String]) -> Vec<String> {
 }
 
 fn shown(line: &str) -> String {
-    let line =
-        line.strip_prefix("ERROR: ").or_else(|| line.strip_prefix("error: ")).unwrap_or(line);
+    let mut words = ["ERROR: ", "error: ", "hint: "].iter();
+    let line = words.find_map(|word| line.strip_prefix(word)).unwrap_or(line);
     let line = line.trim_end_matches('.');
     match line.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}...", &line[..end]),
@@ -214,7 +214,7 @@ mod tests {
             ),
             (
                 Credentials,
-                "hint: An index URL (https://example.org/simple/) could not be queried due to a lack of \
+                "An index URL (https://example.org/simple/) could not be queried due to a lack of \
                  valid authentication credentials (401 Unauthorized)",
                 "  × No solution found when resolving dependencies:\n  ╰─▶ Because six was not found in \
                  the package registry and you require six, we\n      can conclude that your requirements \
@@ -247,7 +247,7 @@ mod tests {
             ),
             (
                 Network,
-                "hint: Packages were unavailable because the network was disabled",
+                "Packages were unavailable because the network was disabled",
                 "error: No solution found when resolving dependencies\n  cause: Because idna was not \
                  found in the cache and you require idna==3.7, we can conclude.\n\nhint: Packages \
                  were unavailable because the network was disabled.",
