@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{eventually, quiet};
-use snakebridge::{Bridge, ErrorKind, Output, OutputEvent, Pending, Pool, Ref, args};
+#[cfg(feature = "tokio")]
+use snakebridge::args;
+use snakebridge::{Bridge, ErrorKind, Output, OutputEvent, Pending, Pool, Ref};
 
 const FIXTURE: &str = r#"
 import asyncio, contextlib, contextvars, logging, os, time

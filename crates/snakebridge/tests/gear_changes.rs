@@ -2,7 +2,7 @@
 //!
 //! `SNAKEBRIDGE_GEAR_SEEDS=1000` tries more seeds; what fails names the seed and the step.
 
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", feature = "tokio"))]
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 mod common;

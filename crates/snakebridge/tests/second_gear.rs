@@ -131,6 +131,7 @@ fn a_worker_with_threads_of_its_own_works_as_well() {
     timer.method::<()>("cancel", ()).wait().unwrap();
 }
 
+#[cfg(feature = "tokio")]
 #[test]
 fn calls_are_awaited_and_dropped() {
     let (py, _folder) = bridge(LONG);

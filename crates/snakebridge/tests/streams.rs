@@ -6,8 +6,12 @@ mod common;
 
 use std::time::Duration;
 
-use common::{bridge, bridge_with, builder_with, eventually, kill, worker_pid};
-use snakebridge::{Bridge, ErrorKind, Pool, Ref, Result, Value, args};
+#[cfg(feature = "tokio")]
+use common::eventually;
+use common::{bridge, bridge_with, builder_with, kill, worker_pid};
+#[cfg(feature = "tokio")]
+use snakebridge::args;
+use snakebridge::{Bridge, ErrorKind, Pool, Ref, Result, Value};
 
 const FIXTURE: &str = r#"
 import time
