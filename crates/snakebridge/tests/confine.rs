@@ -6,7 +6,7 @@
 mod common;
 
 use std::net::{TcpListener, UdpSocket};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 use std::time::Duration;
 
@@ -216,6 +216,24 @@ fn make(kind: &str) -> String {
     format!("import socket; socket.socket({kind}).close()")
 }
 
+/// Python code that connects by sending something, in all ways that there are.
+fn fast_open(port: u16) -> [String; 3] {
+    let start = format!("import socket; s = socket.socket(); a = ('127.0.0.1', {port})");
+    let several = format!(
+        "import ctypes, errno, socket, struct\ns = socket.socket()\n\
+         libc = ctypes.CDLL(None, use_errno=True)\n\
+         name = ctypes.create_string_buffer(struct.pack('=HHI8x', 2, socket.htons({port}), 0x0100007F))\n\
+         header = struct.pack('@PI4xPNPNi4xI4x', ctypes.addressof(name), 16, 0, 0, 0, 0, 0, 0)\n\
+         if libc.sendmmsg(s.fileno(), header, 1, 0x20000000) < 0:\n    \
+             e = ctypes.get_errno()\n    raise OSError(e, errno.errorcode[e])\n"
+    );
+    [
+        format!("{start}; s.sendto(b'x', 0x20000000, a)"),
+        format!("{start}; s.sendmsg([b'x'], [], 0x20000000 | socket.MSG_NOSIGNAL, a)"),
+        several,
+    ]
+}
+
 #[test]
 fn the_network() {
     if !is_supported() {
@@ -239,6 +257,14 @@ fn the_network() {
         [udp, unix, "socket.AF_INET, socket.SOCK_STREAM, 262", "socket.AF_INET, socket.SOCK_RAW, 1"]
     {
         is_denied(run(&granted, &make(kind)));
+    }
+    // Without an address the kernel chooses a port.
+    is_denied(run(&granted, "import socket; socket.socket().listen(1)"));
+    // Not even the port that is granted: nobody looks at it where a connection is made like that.
+    for port in [port, other] {
+        for code in fast_open(port) {
+            is_denied(run(&granted, &code));
+        }
     }
 
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -272,6 +298,34 @@ fn unix_sockets() {
     let granted = confined(Confine::new().unix_sockets(true));
     run(&granted, &code).unwrap();
     is_denied(run(&granted, &make("socket.AF_INET")));
+    let listening = "import socket; s = socket.socket(socket.AF_UNIX); s.bind(''); s.listen(1)";
+    run(&granted, listening).unwrap();
+}
+
+#[test]
+fn pairs_of_sockets_lead_to_no_others() {
+    if !is_supported() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let receiver = UnixDatagram::bind(&path).unwrap();
+    receiver.set_nonblocking(true).unwrap();
+    let pair = |kind: &str| format!("import socket; a, b = socket.socketpair({kind})");
+    let datagrams = pair("socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC");
+    let send = format!("{datagrams}; a.sendto(b'x', {path:?})");
+    for confine in [Confine::new(), Confine::new().connect(80).udp(true)] {
+        let py = confined(confine);
+        is_denied(run(&py, &send));
+        is_denied(run(&py, &pair("socket.AF_UNIX, socket.SOCK_SEQPACKET")));
+        is_denied(run(&py, &pair("30, socket.SOCK_STREAM"))); // TIPC has pairs too.
+        run(&py, &format!("{}; a.send(b'x'); assert b.recv(1) == b'x'", pair(""))).unwrap();
+    }
+    assert!(receiver.recv(&mut [0]).is_err());
+    let granted = confined(Confine::new().unix_sockets(true));
+    run(&granted, &send).unwrap();
+    assert_eq!(receiver.recv(&mut [0]).unwrap(), 1);
+    is_denied(run(&granted, &pair("30, socket.SOCK_STREAM")));
 }
 
 #[test]

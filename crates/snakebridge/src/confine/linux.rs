@@ -127,14 +127,36 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 /// Which system calls are denied: one without rules always, the others where one of the rules fits.
 fn socket_rules(confine: &Confine) -> Result<Rules, seccompiler::BackendError> {
     let mut rules = Rules::new();
-    let sockets = denied_sockets(confine)?;
+    let (sockets, pairs) = (denied_sockets(confine)?, denied_pairs(confine)?);
     for bit in ABIS {
         rules.insert(libc::SYS_socket | bit, sockets.clone());
+        rules.insert(libc::SYS_socketpair | bit, pairs.clone());
         // It makes sockets as well, and no filter sees them.
         rules.insert(libc::SYS_io_uring_setup | bit, Vec::new());
+        // A socket that listens without an address is given a port, of which Landlock is not told.
+        if !confine.connect.is_empty() && confine.listen.is_empty() {
+            rules.insert(libc::SYS_listen | bit, Vec::new());
+        }
+        // To send with this flag is to connect, and Landlock does not look at the port then.
+        for (number, flags) in SENDING {
+            let connects = has_bits(*flags, libc::MSG_FASTOPEN)?;
+            rules.insert(number | bit, vec![SeccompRule::new(vec![connects])?]);
+        }
     }
     Ok(rules)
 }
+
+/// Each system call that sends to an address, with the place of its flags.
+const SENDING: &[(i64, u8)] = &[
+    (libc::SYS_sendto, 3),
+    (libc::SYS_sendmsg, 2),
+    (libc::SYS_sendmmsg, 3),
+    // The second ABI has numbers of its own for the last two.
+    #[cfg(target_arch = "x86_64")]
+    (518, 2),
+    #[cfg(target_arch = "x86_64")]
+    (538, 3),
+];
 
 /// What is added to the numbers of system calls: on x86-64 there is a second one for each.
 #[cfg(target_arch = "x86_64")]
@@ -175,8 +197,20 @@ fn denied_sockets(confine: &Confine) -> Result<Vec<SeccompRule>, seccompiler::Ba
     Ok(rules)
 }
 
+/// `socketpair(domain, type, ..)`: what must not be made. A half of a pair of streams stays with its other half; one of
+/// another kind can send to any Unix socket there is, and pairs of other domains are nothing that Python needs.
+fn denied_pairs(confine: &Confine) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let mut rules = vec![SeccompRule::new(vec![is_not(DOMAIN, libc::AF_UNIX)?])?];
+    if !confine.unix_sockets {
+        for kind in (0..=KINDS).filter(|kind| *kind != libc::SOCK_STREAM) {
+            rules.push(SeccompRule::new(vec![is_kind(kind)?])?);
+        }
+    }
+    Ok(rules)
+}
+
 const INTERNET: [i32; 2] = [libc::AF_INET, libc::AF_INET6];
-/// Where the arguments of `socket` stand.
+/// Where the arguments of `socket` and `socketpair` stand.
 const DOMAIN: u8 = 0;
 const KIND: u8 = 1;
 const PROTOCOL: u8 = 2;
@@ -194,4 +228,9 @@ fn is_not(place: u8, value: i32) -> Result<SeccompCondition, seccompiler::Backen
 fn is_kind(kind: i32) -> Result<SeccompCondition, seccompiler::BackendError> {
     let compare = SeccompCmpOp::MaskedEq(KINDS as u64);
     SeccompCondition::new(KIND, SeccompCmpArgLen::Dword, compare, kind as u64)
+}
+
+fn has_bits(place: u8, bits: i32) -> Result<SeccompCondition, seccompiler::BackendError> {
+    let compare = SeccompCmpOp::MaskedEq(bits as u64);
+    SeccompCondition::new(place, SeccompCmpArgLen::Dword, compare, bits as u64)
 }

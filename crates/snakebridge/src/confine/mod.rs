@@ -100,7 +100,8 @@ impl Confine {
         self
     }
 
-    /// Lets workers listen on this TCP port. Can be called several times.
+    /// Lets workers listen on this TCP port. Can be called several times. A worker that may listen at all
+    /// can also have the kernel choose a port for it: nothing can keep it from that.
     pub fn listen(mut self, port: u16) -> Self {
         self.listen.push(port);
         self
@@ -114,7 +115,8 @@ impl Confine {
     }
 
     /// Lets workers make Unix sockets, and connect to those of the machine that their user may use.
-    /// Default: no; pairs of sockets, as `socketpair` and `asyncio` make them, are always allowed.
+    /// Default: no; pairs of streams, as `socketpair` and `asyncio` make them, are always allowed. With
+    /// [`connect`](Self::connect) and without [`listen`](Self::listen) they cannot listen on Unix sockets either.
     pub fn unix_sockets(mut self, allowed: bool) -> Self {
         self.unix_sockets = allowed;
         self
