@@ -46,6 +46,16 @@ fn what_is_denied() {
 }
 
 #[test]
+fn modules_within_a_path() {
+    let allowing = guarded(Guard::new().allow(["json"]));
+    is_refused(allowing.call::<Ref>("json.codecs.open", "__call__", ("/etc/hostname",)).wait());
+    let name: String = allowing.get("json.decoder.JSONDecoder", "__name__").wait().unwrap();
+    assert_eq!(name, "JSONDecoder");
+    let denying = guarded(Guard::new().deny(["os"]));
+    is_refused(denying.call::<i64>("shutil.os.system", "__call__", ("true",)).wait());
+}
+
+#[test]
 fn all_ways_to_make_a_call() {
     let py = guarded(Guard::new().allow(["math"]));
     is_refused(py.get::<Value>("os", "sep").wait());

@@ -67,16 +67,15 @@ class Guard:
         if (path, name) in self.passed:
             return operations.lookup(path, name)
         self.check([path], name)
-        owner = operations.module(path)
-        left = name
-        while left:
-            if isinstance(owner, _Module):
-                self.check(self.names(owner), left)
-            part, _, left = left.partition(".")
-            owner = getattr(owner, part)
+        found = operations.find(path, name, self.look)
         if len(self.passed) < _MOST_PASSED:
             self.passed.add((path, name))
-        return owner
+        return found
+
+    def look(self, owner: Any, name: str) -> None:
+        """Raises `Fault` where a dotted name leads through a module in which it may not be used."""
+        if isinstance(owner, _Module):
+            self.check(self.names(owner), name)
 
     def names(self, module: Any) -> list[str]:
         """The names by which a module can be imported: `os.path` is `posixpath` too."""

@@ -41,20 +41,38 @@ def get(parts: tuple[Any, ...]) -> Any:
     return find(parts[0], parts[1])
 
 
-def find(path: str, name: str) -> Any:
-    """A dotted name in a module; the path may go on past the module into its names."""
-    owner = module(path)
-    for part in name.split("."):
-        owner = getattr(owner, part)
-    return owner
+def find(path: str, name: str, check: Callable[[Any, str], None] | None = None) -> Any:
+    """A dotted name in a module; the path may go on past the module into its names.
+
+    `check` is given all that the name leads through, with what is left of the name there.
+    """
+    owner, past, missing = module(path)
+    parts = [*past, *name.split(".")]
+    try:
+        for place, part in enumerate(parts):
+            if check is not None:
+                check(owner, ".".join(parts[place:]))
+            try:
+                owner = getattr(owner, part)
+            except (AttributeError, ModuleNotFoundError):
+                if place >= len(past) or missing is None:
+                    raise
+                raise missing from None
+        return owner
+    finally:
+        # Once it is raised it refers to this frame.
+        del missing
 
 
-def module(path: str) -> Any:
-    """The longest importable prefix of a dotted path, then attributes."""
+def module(path: str) -> tuple[Any, list[str], ModuleNotFoundError | None]:
+    """The longest importable prefix of a dotted path, and the names after it.
+
+    Also what to raise where one of these is missing.
+    """
     from importlib import import_module
 
     try:
-        return import_module(path)
+        return import_module(path), [], None
     except ModuleNotFoundError as error:
         # Only if it is the path itself that is missing, not something that a module of it imports.
         parent, _, name = path.rpartition(".")
@@ -62,9 +80,11 @@ def module(path: str) -> Any:
         if not parent or missing is None or not f"{path}.".startswith(f"{missing}."):
             raise
         try:
-            return getattr(module(parent), name)
-        except (AttributeError, ModuleNotFoundError):
+            owner, past, _ = module(parent)
+        except ModuleNotFoundError:
             pass
+        else:
+            return owner, [*past, name], error
         raise
 
 

@@ -54,6 +54,25 @@ class Names(unittest.TestCase):
             self.refused(allowing, path, name)
             self.refused(denying, path, name)
 
+    def test_modules_within_the_path(self) -> None:
+        allowing, denying = Guard(["json", "os.path.join"], []), Guard(None, ["os"])
+        for path, name in [("json.codecs.open", "__call__"), ("json.codecs.builtins", "open")]:
+            self.refused(allowing, path, name)
+        for path, name in [("shutil.os.system", "__call__"), ("shutil.os", "path.join")]:
+            self.refused(denying, path, name)
+        scan = allowing.find("json.decoder.JSONDecoder", "decode")
+        self.assertEqual(scan.__qualname__, "JSONDecoder.decode")
+        self.assertIs(allowing.find("os.path.join", "__call__").__self__, os.path.join)
+
+    def test_what_is_missing_is_said_as_without_a_guard(self) -> None:
+        for path, name in [("json.nothing", "x"), ("json.JSONDecoder.nothing", "x"), ("json", "x")]:
+            errors = []
+            for find in (operations.find, Guard(["json"], []).find):
+                with self.assertRaises((AttributeError, ModuleNotFoundError)) as caught:
+                    find(path, name)
+                errors.append(repr(caught.exception))
+            self.assertEqual(errors[0], errors[1])
+
     def test_other_names_of_a_module(self) -> None:
         path = sys.modules["os.path"].__name__
         self.refused(Guard(None, [f"{path}.join"]), "os.path", "join")
