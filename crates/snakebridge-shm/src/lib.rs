@@ -13,6 +13,10 @@
 //! agreement. Code in the worker's process that looks for the mapping and writes to it behind its back breaks it, as
 //! it can break all else in that process; what is read here is then arbitrary bytes.
 //!
+//! What the system can see to is no matter of agreement: nobody changes the size of any of this memory, which would have
+//! whoever reads it killed, and, on Linux from 5.1 on, nobody but this process writes to a segment that is not
+//! [to be filled](Segment::to_be_filled) by another one.
+//!
 //! A **mailbox** is no segment: it is memory with cells that both processes write to, each its own ones. Nobody ever
 //! has a reference to its bytes; see [`mailbox`].
 //!

@@ -46,7 +46,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU8, Ordering, fence};
 
-use crate::mapping::{self, Mapping};
+use crate::mapping::{self, Mapping, Writers};
 
 /// Most bytes of a message in a box.
 pub const CAPACITY: usize = 30 << 10;
@@ -200,7 +200,7 @@ impl Mailbox {
     /// # Errors
     /// The system refuses, or has no such memory.
     pub fn create() -> io::Result<(Self, OwnedFd)> {
-        let (descriptor, mapping) = Mapping::create("snakebridge-mailbox", SIZE)?;
+        let (descriptor, mapping) = Mapping::create("snakebridge-mailbox", SIZE, Writers::All)?;
         let cells = SharedCells { id: mapping::next_id(), mapping };
         for side in [Side::Host, Side::Worker] {
             cells.set_sleeps(side, true, Ordering::Relaxed);
@@ -332,6 +332,15 @@ mod tests {
         let mapping = Mapping::of(&descriptor, SIZE).expect("it can be mapped twice");
         let cells = SharedCells { id: host.id(), mapping };
         (host, End::new(cells, Side::Worker))
+    }
+
+    #[test]
+    fn nobody_can_change_its_size() {
+        let (_host, descriptor) = Mailbox::create().expect("there is memory to share");
+        for len in [0, 2 * SIZE as u64] {
+            let refused = rustix::fs::ftruncate(&descriptor, len);
+            assert_eq!(refused, Err(rustix::io::Errno::PERM));
+        }
     }
 
     #[test]

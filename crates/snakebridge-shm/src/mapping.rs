@@ -21,11 +21,12 @@ unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// New memory of so many bytes, which are zero, and what another process can map it by. The name is what
-    /// the system shows for it.
-    pub(crate) fn create(name: &str, len: usize) -> io::Result<(OwnedFd, Self)> {
+    /// the system shows for it. Nobody can change its size.
+    pub(crate) fn create(name: &str, len: usize, writers: Writers) -> io::Result<(OwnedFd, Self)> {
         let descriptor = open(name)?;
         rustix::fs::ftruncate(&descriptor, len as u64)?;
         let mapping = Self::of(&descriptor, len)?;
+        seal(&descriptor, writers)?;
         Ok((descriptor, mapping))
     }
 
@@ -56,6 +57,15 @@ impl Drop for Mapping {
     }
 }
 
+/// Who may write to some memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writers {
+    /// This process alone, by the mapping that it has made with it.
+    Own,
+    /// Whoever has the descriptor.
+    All,
+}
+
 /// A number that no other memory of this process has, or had.
 pub(crate) fn next_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -64,7 +74,33 @@ pub(crate) fn next_id() -> u64 {
 
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 fn open(name: &str) -> io::Result<OwnedFd> {
-    Ok(rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)?)
+    use rustix::fs::{MemfdFlags, memfd_create};
+
+    Ok(memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?)
+}
+
+/// Has the system refuse, from now on, what would harm whoever else has mapped the memory. If it were cut short they
+/// would be killed when they read what is not there any more.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn seal(descriptor: &OwnedFd, writers: Writers) -> io::Result<()> {
+    use rustix::fs::{SealFlags, fcntl_add_seals};
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if writers == Writers::Own {
+        match fcntl_add_seals(descriptor, SealFlags::FUTURE_WRITE) {
+            // Linux has it from 5.1 on. Before that others keep to reading, as they do on FreeBSD.
+            Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    #[cfg(target_os = "freebsd")]
+    let _ = writers;
+    Ok(fcntl_add_seals(descriptor, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+fn seal(_: &OwnedFd, _: Writers) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]

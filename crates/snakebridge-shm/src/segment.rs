@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use crate::mapping::{self, Mapping};
+use crate::mapping::{self, Mapping, Writers};
 
 /// Bytes of the smallest segment.
 pub const SMALLEST: usize = 1 << 16;
@@ -27,14 +27,26 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// A new segment of at least so many bytes: the next power of two. They are zero.
+    /// A new segment of at least so many bytes: the next power of two. They are zero. Others can only read it.
     ///
     /// # Errors
     /// The system refuses, or has no such memory; or there are [`MOST`] of them.
     pub fn new(least: usize) -> io::Result<Self> {
+        Self::with_writers(least, Writers::Own)
+    }
+
+    /// The same, which another process can write to.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn to_be_filled(least: usize) -> io::Result<Self> {
+        Self::with_writers(least, Writers::All)
+    }
+
+    fn with_writers(least: usize, writers: Writers) -> io::Result<Self> {
         let len = size_for(least).ok_or(io::ErrorKind::OutOfMemory)?;
         let place = Place::take()?;
-        let (descriptor, mapping) = Mapping::create("snakebridge", len)?;
+        let (descriptor, mapping) = Mapping::create("snakebridge", len, writers)?;
         let id = mapping::next_id();
         Ok(Self { id, descriptor, mapping, token: Arc::default(), _place: place })
     }
@@ -144,13 +156,36 @@ mod tests {
 
     #[test]
     fn what_is_written_can_be_read_by_whoever_maps_it() {
-        let mut segment = Segment::new(100_000).unwrap();
+        let mut segment = Segment::to_be_filled(100_000).unwrap();
         assert_eq!((segment.len(), segment.is_empty()), (1 << 17, false));
         assert!(segment.bytes().iter().all(|byte| *byte == 0));
         segment.write(b"hello");
         assert_eq!(&segment.bytes()[..6], b"hello\0");
         let other = segment.map_again().unwrap();
         assert_eq!(&other.bytes()[..5], b"hello");
+    }
+
+    #[test]
+    fn nobody_can_change_its_size() {
+        for segment in [Segment::new(1).unwrap(), Segment::to_be_filled(1).unwrap()] {
+            for len in [0, 1, 2 * SMALLEST as u64] {
+                let refused = rustix::fs::ftruncate(&segment, len).unwrap_err();
+                assert_eq!(refused, rustix::io::Errno::PERM);
+            }
+            assert!(segment.bytes().iter().all(|byte| *byte == 0));
+        }
+    }
+
+    #[test]
+    fn others_write_to_it_only_where_they_are_to_fill_it() {
+        let mut own = Segment::new(1).unwrap();
+        assert_eq!(rustix::io::pwrite(&own, b"x", 0).unwrap_err(), rustix::io::Errno::PERM);
+        assert!(Mapping::of(&own.descriptor, SMALLEST).is_err());
+        own.write(b"own");
+        assert_eq!(&own.bytes()[..3], b"own");
+        let filled = Segment::to_be_filled(1).unwrap();
+        assert_eq!(rustix::io::pwrite(&filled, b"x", 0), Ok(1));
+        assert_eq!(filled.bytes()[0], b'x');
     }
 
     #[test]

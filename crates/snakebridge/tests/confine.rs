@@ -10,9 +10,10 @@ use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 use std::time::Duration;
 
-use common::{bridge, eventually, is_running, kill, quiet, worker_pid};
+use common::{bridge, builder_with, eventually, is_running, kill, quiet, worker_pid};
 use snakebridge::{
-    ArrayMut, Bridge, Confine, ConfineSupport, Error, ErrorKind, Helpers, Pool, Ref, Result, Value,
+    ArrayMut, Bridge, Bytes, Confine, ConfineSupport, Error, ErrorKind, Helpers, Pool, Ref, Result,
+    Spin, Value,
 };
 
 /// Whether the kernel can do all of it; says so where it cannot.
@@ -326,6 +327,46 @@ fn pairs_of_sockets_lead_to_no_others() {
     run(&granted, &send).unwrap();
     assert_eq!(receiver.recv(&mut [0]).unwrap(), 1);
     is_denied(run(&granted, &pair("30, socket.SOCK_STREAM")));
+}
+
+/// Python code that tries to change the size of all shared memory, and gives what that is called.
+const CUT: &str = r#"
+import os
+
+def as_bytes(value):
+    return bytes(value)
+
+def cut():
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            path = os.readlink("/proc/self/fd/" + name)
+        except OSError:
+            continue
+        if path.startswith("/memfd:"):
+            found.add(path.split()[0])
+            for size in (0, 1 << 30):
+                try:
+                    os.ftruncate(int(name), size)
+                except PermissionError:
+                    continue
+                found.add("it was possible")
+    return sorted(found)
+"#;
+
+#[test]
+fn shared_memory_cannot_be_cut_short() {
+    let (builder, folder) = builder_with(CUT);
+    let pool = Pool::new().module_path(folder.path()).spin(Spin::For(Duration::from_millis(2)));
+    let confined = Pool::confine(pool.clone(), Confine::new().best_effort(true));
+    let py = builder.pool("free", pool).pool("confined", confined).build().unwrap();
+    for pool in ["free", "confined"] {
+        let argument = ArrayMut::<u8>::zeros(&[1 << 18]).unwrap().freeze();
+        let result: Bytes = py.call("fixture", "as_bytes", (&argument,)).pool(pool).wait().unwrap();
+        let found: Vec<String> = py.call("fixture", "cut", ()).pool(pool).wait().unwrap();
+        assert_eq!(found, ["/memfd:snakebridge", "/memfd:snakebridge-mailbox"], "{pool}");
+        assert!(result.iter().chain(argument.as_slice()).all(|byte| *byte == 0));
+    }
 }
 
 #[test]

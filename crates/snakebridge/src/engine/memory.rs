@@ -179,7 +179,7 @@ impl Memory {
 
     /// Makes a segment for results of a worker.
     pub(crate) fn lend(&self, worker: WorkerKey, size: usize) -> std::io::Result<Introduction> {
-        let segment = Arc::new(Segment::new(size)?);
+        let segment = Arc::new(Segment::to_be_filled(size)?);
         let introduction = introduction(&segment, Purpose::Results)?;
         let mut state = self.lock();
         // It may come back as an argument.
