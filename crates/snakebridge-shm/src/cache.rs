@@ -41,16 +41,37 @@ impl Cache {
             return Ok(found.segment);
         }
         drop(free);
-        Segment::new(size).or_else(|error| {
-            // One of another size that nobody uses may be what stands in the way.
+        self.make(size)
+    }
+
+    /// A copy of the first bytes of a segment, for a process that must not have that itself: with the same id, and nothing
+    /// else in it. The segment has another id when it is taken the next time.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    ///
+    /// # Panics
+    /// If the segment has fewer bytes.
+    pub fn copy(&self, segment: &Segment, len: usize) -> io::Result<Segment> {
+        let mut copy = self.make(len)?;
+        segment.copy_to(&mut copy, len);
+        Ok(copy)
+    }
+
+    fn make(&self, least: usize) -> io::Result<Segment> {
+        Segment::new(least).or_else(|error| {
+            // One that nobody uses may be what stands in the way.
             let oldest = self.lock().pop_front().ok_or(error)?;
             drop(oldest);
-            Segment::new(size)
+            Segment::new(least)
         })
     }
 
     /// Keeps a segment. Others may have to go for it, or it is too large itself.
-    pub fn put(&self, segment: Segment) {
+    pub fn put(&self, mut segment: Segment) {
+        if segment.has_copies() {
+            segment.renew();
+        }
         let mut gone = Vec::new();
         let mut free = self.lock();
         let before: usize = free.iter().map(|free| free.segment.len()).sum();
@@ -98,6 +119,22 @@ mod tests {
         assert_ne!(cache.take(2 * SMALLEST).unwrap().id(), id, "it is too small");
         assert_eq!(cache.take(1).unwrap().id(), id);
         assert_ne!(cache.take(1).unwrap().id(), id, "it is in use");
+    }
+
+    #[test]
+    fn copies_have_the_id_alone_when_it_is_used_again() {
+        let cache = Cache::new(1 << 20);
+        let mut segment = cache.take(1).unwrap();
+        segment.write(b"secret");
+        let (id, token) = (segment.id(), segment.token());
+        let copy = cache.copy(&segment, 3).unwrap();
+        assert_eq!((copy.id(), &copy.bytes()[..6]), (id, &b"sec\0\0\0"[..]));
+        assert!(segment.has_copies() && !copy.has_copies());
+        cache.put(segment);
+        let again = cache.take(1).unwrap();
+        assert_eq!(&again.bytes()[..6], b"secret");
+        assert!(again.id() != id && !again.has_copies());
+        assert_eq!((token.strong_count(), again.token().strong_count()), (0, 1));
     }
 
     #[test]

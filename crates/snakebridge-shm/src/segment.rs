@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use crate::mapping::{self, Mapping, Writers};
@@ -22,6 +22,8 @@ pub struct Segment {
     mapping: Mapping,
     /// For those who want to know whether it is still there.
     token: Arc<()>,
+    /// Whether there are copies that have its id.
+    has_copies: AtomicBool,
     /// Last, so that it is free only when the descriptor is closed.
     _place: Place,
 }
@@ -48,7 +50,14 @@ impl Segment {
         let place = Place::take()?;
         let (descriptor, mapping) = Mapping::create("snakebridge", len, writers)?;
         let id = mapping::next_id();
-        Ok(Self { id, descriptor, mapping, token: Arc::default(), _place: place })
+        Ok(Self {
+            id,
+            descriptor,
+            mapping,
+            token: Arc::default(),
+            has_copies: AtomicBool::new(false),
+            _place: place,
+        })
     }
 
     /// How many there are in this process.
@@ -57,7 +66,7 @@ impl Segment {
         TAKEN.load(Ordering::Relaxed)
     }
 
-    /// A number that no other memory of this process has, or had.
+    /// A number that no other memory of this process has, or had, but for copies of it.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
@@ -86,7 +95,14 @@ impl Segment {
     pub(crate) fn map_again(&self) -> io::Result<Self> {
         let (place, descriptor) = (Place::take()?, self.descriptor.try_clone()?);
         let mapping = Mapping::of(&descriptor, self.len())?;
-        Ok(Self { id: self.id, descriptor, mapping, token: Arc::default(), _place: place })
+        Ok(Self {
+            id: self.id,
+            descriptor,
+            mapping,
+            token: Arc::default(),
+            has_copies: AtomicBool::new(false),
+            _place: place,
+        })
     }
 
     /// Copies bytes to its start.
@@ -96,6 +112,29 @@ impl Segment {
     pub fn write(&mut self, data: &[u8]) {
         assert!(data.len() <= self.len(), "{} bytes into a segment of {}", data.len(), self.len());
         self.bytes_mut()[..data.len()].copy_from_slice(data);
+    }
+
+    /// Makes `copy` a copy of its first bytes, for a process that must not have the segment itself: with the same id. From
+    /// then on this segment must not have other bytes under that id.
+    ///
+    /// # Panics
+    /// If there are fewer, here or there.
+    pub(crate) fn copy_to(&self, copy: &mut Self, len: usize) {
+        copy.write(&self.bytes()[..len]);
+        copy.id = self.id;
+        self.has_copies.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there are, or were, copies that have its id.
+    #[must_use]
+    pub fn has_copies(&self) -> bool {
+        self.has_copies.load(Ordering::Relaxed)
+    }
+
+    /// Makes another segment of it, as far as ids and tokens tell. Its bytes stay.
+    pub(crate) fn renew(&mut self) {
+        (self.id, self.token) = (mapping::next_id(), Arc::default());
+        *self.has_copies.get_mut() = false;
     }
 
     /// All of its bytes, to be changed.

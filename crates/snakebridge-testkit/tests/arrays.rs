@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use serde::Deserialize;
 use snakebridge::{
-    Array, ArrayMut, ArrayView, Bridge, Element, ErrorKind, Output, RawArray, Ref, Value, args,
+    Array, ArrayMut, ArrayView, Bridge, Confine, Element, ErrorKind, Output, Pool, RawArray, Ref,
+    Value, args,
 };
 use snakebridge_testkit::environment;
 
@@ -576,6 +577,28 @@ fn what_goes_through_shared_memory_is_counted() {
     let filled = ArrayMut::<u8>::zeros(&[100_000]).unwrap().freeze();
     py.exec("builtins", "len", (&filled,)).wait().unwrap();
     assert_eq!(counts(), (900_000, 900_000));
+}
+
+#[test]
+fn confined_workers_have_copies_of_results() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let python = environment::with_packages(folder, &["numpy", "pandas"]).unwrap();
+    let free = Pool::new().python(python.to_str().unwrap());
+    let confined = Pool::confine(free.clone(), Confine::new().best_effort(true));
+    let builder = Bridge::builder().pool("free", free);
+    let py = builder.pool("confined", confined.clone()).build().unwrap();
+    let other = Bridge::builder().pool("confined", confined).build().unwrap();
+    // More often than the worker has segments, so that it would use one of them again.
+    for round in 0..20 {
+        for reader in [&py, &other] {
+            let number = f64::from(round);
+            let made: Array<f64> =
+                py.call("numpy", "full", (100_000, number)).pool("free").wait().unwrap();
+            let mean = reader.call::<f64>("numpy", "mean", (&made,)).pool("confined");
+            assert_eq!(mean.wait().unwrap(), number);
+            assert!(made.as_slice().iter().all(|item| *item == number));
+        }
+    }
 }
 
 /// In a process of its own, because other tests have segments too.

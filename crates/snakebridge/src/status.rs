@@ -28,7 +28,8 @@ pub struct Status {
 pub struct MemoryStatus {
     /// Bytes so far that were copied into shared memory, here for an argument or by a worker for a result.
     pub copied: u64,
-    /// Bytes so far that were arguments and in shared memory already, so that nothing was copied.
+    /// Bytes so far that were arguments and in shared memory already, so that nothing was copied, but for workers that are
+    /// confined.
     pub shared: u64,
     /// Pieces of shared memory of this process, of all bridges: those in use, and those kept for the next arrays.
     pub segments: usize,

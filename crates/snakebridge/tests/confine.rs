@@ -369,6 +369,43 @@ fn shared_memory_cannot_be_cut_short() {
     }
 }
 
+/// Python code that sees all bytes in whatever shared memory its process has.
+const PEEK: &str = r#"
+import os
+
+def peek():
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if os.readlink("/proc/self/fd/" + name).startswith("/memfd:snakebridge "):
+                found.update(os.pread(int(name), os.fstat(int(name)).st_size, 0))
+        except OSError:
+            continue
+    return sorted(found)
+"#;
+
+#[test]
+fn shared_memory_of_other_pools_is_out_of_reach() {
+    let (builder, folder) = builder_with(PEEK);
+    let free = Pool::new().module_path(folder.path());
+    let confined = Pool::confine(free.clone(), Confine::new().best_effort(true));
+    let py = builder.pool("free", free).pool("confined", confined).build().unwrap();
+    let sum = |data: &Bytes, pool: &str| -> u64 {
+        py.call("builtins", "sum", (data,)).pool(pool).wait().unwrap()
+    };
+    // The second has less than there was before in memory of that size, and it comes again.
+    for byte in 10..15 {
+        for (byte, count, pool) in
+            [(1, 300_000, "free"), (byte, 270_000, "confined"), (2, 300_000, "free")]
+        {
+            let data = Bytes::from(vec![byte; count]);
+            assert_eq!(sum(&data, pool), u64::from(byte) * count as u64);
+        }
+        let seen: Vec<u8> = py.call("fixture", "peek", ()).pool("confined").wait().unwrap();
+        assert!(seen.contains(&byte) && !seen.contains(&1) && !seen.contains(&2), "{seen:?}");
+    }
+}
+
 #[test]
 fn limits_of_what_is_used_up() {
     if !is_supported() {

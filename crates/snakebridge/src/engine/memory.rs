@@ -4,8 +4,12 @@
 //! request. They are free again with the reply, unless the worker says that it keeps them. Segments for
 //! results are made for one worker, which fills them; they are free again when nobody reads them here.
 //! What stays unused for a while is given back.
+//!
+//! A worker that is confined shares no memory with others: it is given copies of arguments, each in a segment of its
+//! own. Those it can read as long as it likes, whatever the original is used for after that.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -106,6 +110,8 @@ impl Drop for Inner {
 /// What the workers of a bridge have of it.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
+    /// Places of workers that are confined.
+    confined: Vec<Range<u32>>,
     state: Mutex<State>,
     /// Bytes that were copied into shared memory, and those that were there already.
     copied: AtomicU64,
@@ -151,6 +157,15 @@ pub(crate) enum Purpose {
 }
 
 impl Memory {
+    /// The memory of a bridge. The workers in these places are confined.
+    pub(crate) fn new(confined: Vec<Range<u32>>) -> Self {
+        Self { confined, ..Self::default() }
+    }
+
+    fn is_confined(&self, worker: WorkerKey) -> bool {
+        self.confined.iter().any(|places| places.contains(&worker.slot))
+    }
+
     /// Lends arguments to a worker. Gives those that it has to be told of first, and the ids of those that
     /// it can forget.
     ///
@@ -162,6 +177,9 @@ impl Memory {
         regions: &[Region],
     ) -> std::io::Result<(Vec<Introduction>, Vec<u64>)> {
         regions.iter().for_each(|region| self.count(region));
+        if self.is_confined(worker) {
+            return self.introduce_copies(worker, regions);
+        }
         let mut state = self.lock();
         let mut new: Vec<Introduction> = Vec::new();
         let mut tokens = Vec::new();
@@ -175,6 +193,35 @@ impl Memory {
         // Only now: where one of them cannot be introduced, none is.
         state.known.extend(tokens);
         Ok((new, state.forget_those_gone(worker)))
+    }
+
+    /// The same, with copies of the arguments that the worker does not know.
+    fn introduce_copies(
+        &self,
+        worker: WorkerKey,
+        regions: &[Region],
+    ) -> std::io::Result<(Vec<Introduction>, Vec<u64>)> {
+        let state = self.lock();
+        let mut unknown: Vec<(&Segment, &Region)> = Vec::new();
+        for region in regions {
+            let Some(segment) = region.0.segment.as_deref() else { continue };
+            let id = segment.id();
+            if !state.known.contains_key(&(worker, id)) && unknown.iter().all(|it| it.0.id() != id)
+            {
+                unknown.push((segment, region));
+            }
+        }
+        drop(state); // Copying takes a while.
+        let copy = |(segment, region): &(&Segment, &Region)| {
+            let copy = CACHE.copy(segment, region.0.len)?;
+            self.copied.fetch_add(region.0.len as u64, Ordering::Relaxed);
+            introduction(&copy, Purpose::Arguments)
+        };
+        let copies = unknown.iter().map(copy).collect::<std::io::Result<_>>()?;
+        let tokens = unknown.iter().map(|(segment, _)| ((worker, segment.id()), segment.token()));
+        let mut state = self.lock();
+        state.known.extend(tokens);
+        Ok((copies, state.forget_those_gone(worker)))
     }
 
     /// Makes a segment for results of a worker.
@@ -213,7 +260,8 @@ impl Memory {
         let mut state = self.lock();
         let own = state.lent.iter().filter(|((of, _), _)| *of == worker);
         let bytes: usize = own.map(|(_, lent)| lent.segment.len()).sum();
-        if bytes <= MOST_LENT {
+        let is_fit = |lent: &Lent| !lent.segment.has_copies();
+        if bytes <= MOST_LENT && state.lent.get(&(worker, id)).is_some_and(is_fit) {
             return true;
         }
         let gone = state.lent.remove(&(worker, id));
@@ -361,6 +409,37 @@ mod tests {
         assert_eq!(memory.lock().kept.len(), 1);
         memory.gone(WORKER, &[(region.id(), 2)]);
         assert_eq!(memory.lock().kept.len(), 0);
+    }
+
+    #[test]
+    fn confined_workers_have_copies_of_what_they_do_not_know() {
+        let (memory, region) = (Memory::new(vec![1..2, 2..3]), region());
+        let confined = [1, 2].map(|slot| WorkerKey { slot, generation: 1 });
+        let introduced = |worker| {
+            let (new, _) = memory.introduce(worker, &[region.clone(), region.clone()]).unwrap();
+            let inode = |it: &Introduction| rustix::fs::fstat(&it.descriptor).unwrap().st_ino;
+            new.iter().map(|it| (it.id, inode(it))).collect::<Vec<_>>()
+        };
+        let [first, second, own] = [confined[0], confined[1], WORKER].map(introduced);
+        assert_eq!([&first, &second, &own].map(Vec::len), [1; 3]);
+        assert_eq!([first[0].0, second[0].0, own[0].0], [region.id(); 3]);
+        assert!(first[0].1 != second[0].1 && first[0].1 != own[0].1 && second[0].1 != own[0].1);
+        assert!(introduced(confined[0]).is_empty(), "it knows it");
+    }
+
+    #[test]
+    fn a_result_of_which_there_are_copies_is_the_last_in_its_segment() {
+        for (slot, is_used_again) in [(1, false), (2, true)] {
+            let memory = Memory::new(vec![1..2, 3..4]);
+            let id = memory.lend(WORKER, SMALLEST).unwrap().id;
+            let segment = Arc::clone(&memory.lock().lent[&(WORKER, id)].segment);
+            let result = Region::new(segment, SMALLEST, false, None);
+            // Another bridge may have copied it, which cannot be seen here.
+            let worker = WorkerKey { slot, generation: 1 };
+            Memory::new(vec![1..2, 3..4]).introduce(worker, &[result]).unwrap();
+            assert_eq!(memory.is_to_be_used_again(WORKER, id), is_used_again);
+            assert_eq!(memory.lock().lent.len(), usize::from(is_used_again));
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub(crate) mod waiting;
 
 use std::ffi::OsString;
 use std::fmt;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -141,6 +142,17 @@ impl Config {
         &self.pools[usize::from(pool.0)]
     }
 
+    /// Places of the workers that are confined.
+    fn confined_workers(&self) -> Vec<Range<u32>> {
+        let mut next = 0;
+        let places = self.pools.iter().map(|pool| {
+            let first = next;
+            next += pool.schedule.max;
+            (pool, first..next)
+        });
+        places.filter(|(pool, _)| pool.is_confined()).map(|(_, places)| places).collect()
+    }
+
     /// The pool with this name; the first one for none.
     pub(crate) fn pool_named(&self, name: Option<&str>) -> Result<PoolId> {
         let Some(name) = name else { return Ok(PoolId(0)) };
@@ -154,6 +166,16 @@ impl Config {
                     .with_hint("declare it with `Bridge::builder().pool(name, settings)`"))
             }
         }
+    }
+}
+
+impl PoolSettings {
+    /// Whether its workers are confined.
+    fn is_confined(&self) -> bool {
+        #[cfg(feature = "confine")]
+        return self.confined.is_some();
+        #[cfg(not(feature = "confine"))]
+        return false;
     }
 }
 
@@ -271,7 +293,7 @@ impl Engine {
             placement: Placement::new(schedules, wake, config.monitor),
             sessions: Sessions::new(config.sessions.clone()),
             callbacks: Callbacks::default(),
-            memory: Memory::default(),
+            memory: Memory::new(config.confined_workers()),
             background: Background::default(),
             engine: OnceLock::new(),
             config,
