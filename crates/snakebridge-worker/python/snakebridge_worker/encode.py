@@ -178,7 +178,8 @@ class Encoder:
 
     def plain(self, obj: Any) -> bytes:
         """A result that needs no look inside. It makes no refs."""
-        self._pickler.made = []
+        if self._pickler.made:
+            self._pickler.made = []
         return dumps(obj, PICKLE_PROTOCOL)
 
 

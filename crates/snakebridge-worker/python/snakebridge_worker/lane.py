@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 # Looked up for each callback.
 PROTOCOL_VERSION, CALLBACK = frames.PROTOCOL_VERSION, frames.CALLBACK
-callback_head = frames.CALLBACK_HEAD.pack
+callback_head, NUMBER_LEN = frames.CALLBACK_HEAD.pack, frames.NUMBER.size
 
 # Results that `dumps` writes exactly and that need no look inside.
 SCALARS = frozenset((type(None), bool, int, float, bytes))
@@ -434,13 +434,18 @@ class Lane:
         self.depth += 1
         outer = self.session
         # Arrays of this call are not those of calls inside, whose replies come first.
-        arrived = self.arrived[:]
-        self.arrived.clear()
+        arrived = None
+        if self.arrived:
+            arrived = self.arrived[:]
+            self.arrived.clear()
         try:
             body = self.encode_arguments(session, args, kwargs)
-            size = len(body) + frames.NUMBER.size
+            size = len(body) + NUMBER_LEN
             head = callback_head(PROTOCOL_VERSION, CALLBACK, 0, session, size, callback_id)
-            self.write_all(head + body)
+            data = head + body
+            done = self.write(self.writer, data)
+            if done < len(data):
+                self.write_rest(memoryview(data)[done:])
             kind, flags, session, body = self.await_answer()
         finally:
             self.last = None
