@@ -442,6 +442,7 @@ class Lane:
             body = self.encode_arguments(session, args, kwargs)
             size = len(body) + NUMBER_LEN
             head = callback_head(PROTOCOL_VERSION, CALLBACK, 0, session, size, callback_id)
+            # As `write_all` does: written out, because it is the way of every callback.
             data = head + body
             done = self.write(self.writer, data)
             if done < len(data):

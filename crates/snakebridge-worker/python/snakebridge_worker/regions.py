@@ -229,7 +229,10 @@ class _Forks:
 
     def in_child(self) -> None:
         """In the child, which keeps its end, and has no children yet."""
-        for reader in [*(pipe[0] for pipe, _ in self.begun if pipe), *dict(self.children)]:
+        for pipe, _ in self.begun:
+            if pipe is not None:
+                os.close(pipe[0])
+        for reader, _ in self.children:
             os.close(reader)
         self.begun.clear()
         self.children.clear()
@@ -238,7 +241,9 @@ class _Forks:
         """Whether children have ended."""
         for child in self.children[:]:
             reader, segments = child
-            if not select.select([reader], [], [], 0)[0]:
+            poll = select.poll()
+            poll.register(reader)
+            if not poll.poll(0):
                 continue
             self.children.remove(child)
             os.close(reader)

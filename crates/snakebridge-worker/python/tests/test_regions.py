@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import fcntl
 import os
+import resource
 import sys
 import tempfile
 import threading
@@ -131,6 +133,24 @@ class Regions(unittest.TestCase):
         os.close(writer)
         os.waitpid(child, 0)
         self.assertEqual(read(regions.tell(self.arrived)), [(frames.REGIONS_GONE, told[0][1])])
+
+    def test_descriptors_of_any_number_tell_of_the_end_of_a_child(self) -> None:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, limits[1]), limits[1]))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        low = os.pipe()
+        # `select` takes none from 1024 on.
+        high = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 2000) for end in low]
+        for end in low:
+            os.close(end)
+        array = self.note(13)
+        with mock.patch("os.pipe", return_value=tuple(high)):
+            child = os.fork()
+        if not child:
+            os._exit(0)
+        os.waitpid(child, 0)
+        del array
+        self.assertEqual(regions.tell(self.arrived), b"")
 
     def test_where_no_pipe_can_be_had_arrays_of_forked_children_stay(self) -> None:
         array = self.note(11)
