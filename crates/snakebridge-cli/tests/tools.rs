@@ -2,10 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
 
+use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 
 /// Runs the command in a folder with a program and a module, and gives the exit code and what it prints.
-fn snakebridge(args: &[&str]) -> (i32, String, String) {
+fn snakebridge(args: &[impl AsRef<OsStr>]) -> (i32, String, String) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("program.py"), PROGRAM).unwrap();
     std::fs::write(folder.path().join("shop.py"), SHOP).unwrap();
@@ -140,6 +141,16 @@ fn programs() {
     assert_eq!((code, &*err), (2, "error: there is no file `nowhere.py`\n"));
     let (code, out, err) = snakebridge(&["--json", "run", "program.py", "0"]);
     assert_eq!((code, &*out, &*err), (0, "{\"exit_code\":0}\n", "__main__ ['program.py', '0']\n"));
+}
+
+#[cfg(unix)]
+#[test]
+fn arguments_that_are_no_text() {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let args = [OsStr::new("run"), OsStr::new("program.py"), OsStr::from_bytes(b"a\xff")];
+    let (code, out, err) = snakebridge(&args);
+    assert_eq!((code, &*out, &*err), (2, "", "error: `a\u{fffd}` is no valid Unicode\n"));
 }
 
 #[test]

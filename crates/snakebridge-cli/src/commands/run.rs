@@ -1,6 +1,6 @@
 //! `snakebridge run`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use clap::Args;
@@ -33,14 +33,14 @@ impl Run {
         if !Path::new(file).exists() {
             return Err(Failure::Usage(format!("there is no file `{}`", file.display())));
         }
-        let args: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
+        let file = text(file)?;
+        let args = args.iter().map(|arg| text(arg)).collect::<Result<Vec<_>, _>>()?;
         let unlimited = match options.timeout {
             Some(limit) => CallOptions::new().timeout(limit),
             None => CallOptions::new().no_timeout(),
         };
         let py = options.bridge()?;
         let code = python::load(&py).and_then(|()| {
-            let file = file.to_string_lossy();
             let call = py.call(python::CONSOLE, "run_file", (file, args));
             call.options(&unlimited).wait()
         });
@@ -55,4 +55,10 @@ impl Run {
             code => Err(Failure::Exit(code)),
         }
     }
+}
+
+/// Python has text only: what is none is not to be changed into some.
+fn text(word: &OsStr) -> Result<&str, Failure> {
+    let not_valid = || Failure::Usage(format!("`{}` is no valid Unicode", word.display()));
+    word.to_str().ok_or_else(not_valid)
 }
