@@ -7,28 +7,11 @@
 
 mod common;
 
-use std::ops::Range;
 use std::thread;
 use std::time::Duration;
 
-use common::{LANES, builder_with, eventually, kill, worker_pid};
+use common::{LANES, Random, builder_with, eventually, kill, worker_pid};
 use snakebridge::{Bridge, Bytes, ErrorKind, Pending, Pool, Ref, Result, Spin};
-
-/// xorshift64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-
-    fn within(&mut self, range: Range<u64>) -> u64 {
-        range.start + self.below(range.end - range.start)
-    }
-}
 
 /// A program that does what chance says.
 struct Program {
@@ -167,8 +150,7 @@ fn programs() -> impl Iterator<Item = (u64, Program, tempfile::TempDir)> {
         let (builder, folder) = builder_with(LANES);
         let pool = Pool::new().module_path(folder.path()).spin(Spin::Random(seed));
         let py = builder.pool("default", pool).build().unwrap();
-        // Small seeds that follow each other begin alike.
-        let random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let random = Random::new(seed);
         (seed, Program { py, boxed: None, random }, folder)
     })
 }

@@ -8,7 +8,7 @@ mod common;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{LANES, builder_with, eventually, is_running, kill, quiet, worker_pid};
+use common::{LANES, Random, builder_with, eventually, is_running, kill, quiet, worker_pid};
 use snakebridge::{Bridge, Bytes, ErrorKind, Pool, Ref, Spin, args};
 
 /// Long enough that hardly any message misses it.
@@ -159,13 +159,8 @@ fn no_wake_up_is_lost_whatever_the_pauses() {
     // Looks that end about when the messages come, so that both sides often are just about to sleep.
     for spin in [Spin::For(Duration::from_micros(3)), Spin::Auto] {
         let (py, _folder) = bridge(spin);
-        let mut random = 88_172_645_463_325_252_u64;
-        let mut next = |below: u64| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            random % below
-        };
+        let mut random = Random::new(1);
+        let mut next = |end| random.below(end);
         for number in 0..calls_to_make() / 2 {
             let pause = if next(4) == 0 { next(20) } else { 0 };
             // A call that nobody answers would be the one that was lost.
