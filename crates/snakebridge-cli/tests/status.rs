@@ -8,7 +8,7 @@ mod terminal;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::Value;
 use terminal::Terminal;
 
@@ -45,6 +45,14 @@ impl Program {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Stops it: the signal alone has its threads go on for a moment.
+    fn stop(&self) {
+        self.signal(Signal::STOP);
+        let pid = Some(Pid::from_child(&self.child));
+        let (_, status) = waitpid(pid, WaitOptions::UNTRACED).unwrap().unwrap();
+        assert!(status.stopped(), "{status:?}");
+    }
+
     /// What the command says of it.
     fn seen(&self) -> Option<Value> {
         let output = snakebridge(&["status", "--json"]).output().unwrap();
@@ -79,7 +87,7 @@ fn a_program_is_seen_until_it_is_killed() {
 #[test]
 fn a_program_that_is_stopped_is_told_of() {
     let program = Program::start();
-    program.signal(Signal::STOP);
+    program.stop();
     let output = snakebridge(&["status"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     let pid = program.child.id();
