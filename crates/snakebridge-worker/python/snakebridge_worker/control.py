@@ -13,6 +13,7 @@ import faulthandler
 import os
 import sys
 from itertools import count
+from struct import Struct
 
 from . import frames
 
@@ -28,6 +29,7 @@ EXIT_HOST_GONE = 0
 # Late enough not to slow down the first calls.
 _SETTLED_AFTER = 0.2
 _PR_SET_PDEATHSIG = 1
+_TIMEVAL = Struct("ll")
 # Of one frame.
 _MOST_DESCRIPTORS = 32
 # In the place of one that this process had no room for.
@@ -53,13 +55,8 @@ class Control:
 
     def send(self, frame: bytes) -> None:
         """Sends a whole frame, however long the host takes."""
-        view = memoryview(frame)
         with self._sending:
-            while view:
-                try:
-                    view = view[self._channel.send(view) :]
-                except _socket.timeout:
-                    pass  # The channel has a limit of time while the worker is new.
+            self._channel.sendall(frame)
 
     def ask(self, kind: int, session: int, body: bytes) -> Answer:
         """Sends a frame with a number ahead of its body; waits for the answer with that number."""
@@ -94,12 +91,13 @@ class Control:
         """
         # Interrupts are for the main thread.
         _signal.pthread_sigmask(_signal.SIG_BLOCK, {_signal.SIGINT})
-        self._channel.settimeout(_SETTLED_AFTER)
+        if not _limit_receiving(self._channel, _SETTLED_AFTER):
+            die_with(host)
         while True:
             try:
                 data, descriptors = receive(self._channel, _CHUNK)
-            except _socket.timeout:
-                self._channel.settimeout(None)
+            except BlockingIOError:
+                _limit_receiving(self._channel, 0)
                 die_with(host)
                 continue
             except OSError:
@@ -173,6 +171,21 @@ class _Waiting:
         # Released when the answer is there.
         self.done = _thread.allocate_lock()
         self.done.acquire()
+
+
+def _limit_receiving(channel: _socket.socket, seconds: float) -> bool:
+    """Limits how long what is received is waited for, where the system can; 0 is no limit.
+
+    `settimeout` would be no good: other threads send on the channel, and while it takes effect
+    there is a moment when that fails because the channel is full.
+    """
+    whole = int(seconds)
+    limit = _TIMEVAL.pack(whole, int((seconds - whole) * 1_000_000))
+    try:
+        channel.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, limit)
+    except OSError:
+        return False
+    return True
 
 
 def receive(channel: _socket.socket, length: int) -> tuple[bytes, list[int]]:

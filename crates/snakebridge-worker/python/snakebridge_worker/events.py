@@ -187,8 +187,10 @@ class Events:
         # Interrupts are for the main thread.
         _signal.pthread_sigmask(_signal.SIG_BLOCK, {_signal.SIGINT})
         try:
-            while self.is_open or self._waiting:
+            is_last = False
+            while not is_last:
                 self._wake.acquire()
+                is_last = not self.is_open
                 while self._waiting:
                     self._control.send(self._waiting.popleft())
                 if self._dropped:
