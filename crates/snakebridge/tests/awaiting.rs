@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use common::{bridge, bridge_with, builder_with, eventually, is_running, kill, quiet, worker_pid};
+use rustix::process::{Pid, Signal, kill_process};
 use snakebridge::{Bridge, Bytes, CallFuture, ErrorKind, Pool, Ref, Retry, WorkerState, args};
 use tokio::runtime::{Builder, Runtime};
 
@@ -188,22 +189,72 @@ fn dropping_futures_that_wait_leaves_the_queue_to_others() {
     assert_eq!(one, 1);
 }
 
+fn signal(pid: i32, signal: Signal) {
+    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
+/// Arguments that do not fit into a pipe, and do not go through shared memory.
+fn long_list() -> Vec<String> {
+    (0..300_000).map(|number| number.to_string()).collect()
+}
+
+/// Begins to write a request, and gives it up.
+fn give_up_half_way(runtime: &Runtime, call: snakebridge::Call<usize>) {
+    let _inside = runtime.enter();
+    let mut call = call.into_future();
+    let polled = std::pin::Pin::new(&mut call).poll(&mut Context::from_waker(Waker::noop()));
+    assert!(polled.is_pending());
+}
+
 #[test]
-fn a_request_that_is_given_up_half_way_costs_no_more_than_its_worker() {
-    let py = bridge();
+fn a_request_that_is_given_up_half_way_costs_nothing() {
+    let (py, _folder) = bridge_with("refs = []");
     let runtime = current_thread();
-    let data = Bytes::from(vec![1_u8; 64 << 20]);
+    let data = long_list();
+    let kept: Ref = py.call("builtins", "list", ([1, 2],)).by_ref().wait().unwrap();
+    let pid = worker_pid(&py);
     for _ in 0..3 {
-        let _inside = runtime.enter();
-        let mut call = py.call::<usize>("builtins", "len", (&data,)).into_future();
-        let polled = std::pin::Pin::new(&mut call).poll(&mut Context::from_waker(Waker::noop()));
-        assert!(polled.is_pending());
-        drop(call);
-        drop(_inside);
+        signal(pid, Signal::STOP);
+        give_up_half_way(&runtime, py.call("builtins", "len", (&data,)));
+        signal(pid, Signal::CONT);
         let length: usize =
             runtime.block_on(py.call("builtins", "len", (&data,)).into_future()).unwrap();
         assert_eq!(length, data.len());
     }
+    assert_eq!(kept.len().wait().unwrap(), 2, "the worker is the same");
+}
+
+#[test]
+fn a_request_that_is_never_taken_costs_the_worker() {
+    let pool = Pool::new().grace(Duration::from_millis(100));
+    let py = quiet().pool("default", pool).build().unwrap();
+    let before = worker_pid(&py);
+    signal(before, Signal::STOP);
+    give_up_half_way(&current_thread(), py.call("builtins", "len", (long_list(),)));
+    assert_ne!(worker_pid(&py), before);
+}
+
+#[test]
+fn a_request_that_an_event_loop_has_no_time_for_does_not_end_its_other_calls() {
+    let source = "import pathlib, time\ndef until(begun, go):\n    \
+        pathlib.Path(begun).touch()\n    \
+        while not pathlib.Path(go).exists(): time.sleep(0.001)\n";
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("fixture.py"), source).unwrap();
+    let pool = Pool::new().asyncio(4).module_path(folder.path()).grace(Duration::from_secs(60));
+    let py = quiet().pool("default", pool).build().unwrap();
+    let (begun, go) = (folder.path().join("begun"), folder.path().join("go"));
+    let data = long_list();
+    let busy = py.exec("fixture", "until", (&begun, &go)).start();
+    eventually("the loop is busy", || begun.exists());
+    give_up_half_way(&current_thread(), py.call("builtins", "len", (&data,)));
+    let late = py.call::<usize>("builtins", "len", (&data,)).timeout(Duration::from_millis(20));
+    let error = late.wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.to_string().contains("the worker did not take the request"), "{error}");
+    std::fs::write(&go, "").unwrap();
+    busy.wait().unwrap();
+    assert_eq!(py.call::<usize>("builtins", "len", (&data,)).wait().unwrap(), data.len());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use snakebridge_pool::{LaneKey, WorkerKey};
 use snakebridge_shm::mailbox::Posted;
@@ -41,6 +42,9 @@ pub(crate) struct Lane {
     pub(crate) kept: Vec<(u64, u64)>,
     /// How many replies the worker owes. More than one where calls are made inside of callbacks.
     pub(crate) open: i32,
+    /// The rest of a frame that was given up while it was written. Without it the worker would take what comes
+    /// next for a part of the frame.
+    unsent: Vec<u8>,
 }
 
 /// Why an exchange did not end with a reply.
@@ -83,6 +87,7 @@ impl Lane {
             regions: Vec::new(),
             kept: Vec::new(),
             open: 0,
+            unsent: Vec::new(),
         }
     }
 
@@ -200,6 +205,9 @@ impl Lane {
 
     /// Writes a short frame that has no reply. False if there is no room for it at the moment.
     pub(crate) fn write_at_once(&mut self, frame: &[u8]) -> Result<bool, LaneError> {
+        if !self.flush()? {
+            return Ok(false);
+        }
         self.gear.iter_mut().for_each(|gear| gear.passed_by());
         match rustix::io::write(&self.request, frame) {
             Ok(count) if count == frame.len() => Ok(true),
@@ -208,7 +216,31 @@ impl Lane {
         }
     }
 
-    /// Writes a frame, after what is to be released before it.
+    /// Whether a frame was given up while it was written, and `flush` has to send the rest.
+    pub(crate) fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// What to wait for to send the rest of such a frame.
+    pub(crate) fn poll_unsent(&self) -> Option<PollFd<'_>> {
+        self.has_unsent().then(|| PollFd::new(&self.request, PollFlags::OUT))
+    }
+
+    /// Sends what there is room for of a frame that was given up. Whether that was the rest of it.
+    pub(crate) fn flush(&mut self) -> Result<bool, LaneError> {
+        while self.has_unsent() {
+            match rustix::io::write(&self.request, &self.unsent) {
+                Ok(count) => drop(self.unsent.drain(..count)),
+                Err(Errno::AGAIN) => return Ok(false),
+                Err(Errno::INTR) => {}
+                Err(_) => return Err(LaneError::Lost),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes a frame, after what is to be released before it. Where this is given up, or does not end in time, the
+    /// lane keeps the rest.
     pub(crate) async fn write<W: Wait>(
         &mut self,
         releases: &[u8],
@@ -216,26 +248,16 @@ impl Lane {
         deadline: Option<Instant>,
     ) -> Result<(), LaneError> {
         let posted = self.gear.as_mut().map(|gear| gear.post([releases, request]));
-        let (mut releases, mut request) = match posted {
+        let (releases, request) = match posted {
             None | Some(Posted::NotAtAll) => (releases, request),
             Some(Posted::InBox) => return Ok(()),
             Some(Posted::Ring) => (&[][..], &RING[..]),
         };
-        while releases.len() + request.len() > 0 {
-            let written = match releases {
-                [] => rustix::io::write(&self.request, request),
-                _ => rustix::io::writev(
-                    &self.request,
-                    &[IoSlice::new(releases), IoSlice::new(request)],
-                ),
-            };
-            match written {
-                Ok(count) => {
-                    let first = count.min(releases.len());
-                    releases = &releases[first..];
-                    request = &request[count - first..];
-                }
-                Err(Errno::AGAIN) => W::room(self, deadline).await?,
+        let mut writing = Writing { lane: self, releases, request };
+        while !writing.is_done() {
+            match writing.write() {
+                Ok(count) => writing.advance(count),
+                Err(Errno::AGAIN) => W::room(writing.lane, deadline).await?,
                 Err(Errno::INTR) => {}
                 Err(_) => return Err(LaneError::Lost),
             }
@@ -246,5 +268,43 @@ impl Lane {
     /// The end to read from, and where what it has belongs.
     pub(super) fn incoming(&mut self) -> (&OwnedFd, &mut Vec<u8>) {
         (&self.reply, self.deframer.buffer())
+    }
+}
+
+/// A frame that is being written.
+struct Writing<'a> {
+    lane: &'a mut Lane,
+    /// What is left of it.
+    releases: &'a [u8],
+    request: &'a [u8],
+}
+
+impl Writing<'_> {
+    fn is_done(&self) -> bool {
+        self.releases.is_empty() && self.request.is_empty()
+    }
+
+    fn write(&self) -> rustix::io::Result<usize> {
+        match self.releases {
+            [] => rustix::io::write(&self.lane.request, self.request),
+            _ => rustix::io::writev(
+                &self.lane.request,
+                &[IoSlice::new(self.releases), IoSlice::new(self.request)],
+            ),
+        }
+    }
+
+    fn advance(&mut self, count: usize) {
+        let first = count.min(self.releases.len());
+        self.releases = &self.releases[first..];
+        self.request = &self.request[count - first..];
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        if !self.is_done() {
+            self.lane.unsent = [self.releases, self.request].concat();
+        }
     }
 }

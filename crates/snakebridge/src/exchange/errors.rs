@@ -21,7 +21,6 @@ impl Answer {
         match error {
             LaneError::TimeoutAfter => self.timed_out("no answer"),
             LaneError::TimeoutBefore => {
-                self.state = LaneState::Damaged;
                 let limit = self.limit.unwrap_or_default();
                 let message = format!("the worker did not take the request within {limit:?}");
                 Error::new(ErrorKind::Timeout, message).with_worker(WorkerId(self.worker.slot))

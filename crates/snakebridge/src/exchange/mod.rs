@@ -444,7 +444,8 @@ impl Drop for Answer {
                 None => placement.give_back(worker, lane, self.made.get()),
             },
             (LaneState::Waiting, Some(around)) => around.give_back_running(lane),
-            (LaneState::Waiting, None) => {
+            // What was not written yet is kept in the lane.
+            (LaneState::Writing | LaneState::Waiting, None) => {
                 let (session, made) = (self.session.number, self.made.get());
                 placement.give_back_running(worker, session, lane, made);
             }

@@ -142,6 +142,7 @@ impl Supervisor {
         let ends = processes.filter_map(|process| process.end.as_ref()).map(|end| end.as_fd());
         let ends = ends.chain(servers.filter_map(ForkServer::end));
         let lanes = self.stopping.iter().map(|stopping| stopping.lane.reply_end().as_fd());
+        let unsent = self.stopping.iter().filter_map(|stopping| stopping.lane.poll_unsent());
         let mut polled: Vec<PollFd<'_>> = [self.bell.as_fd()]
             .into_iter()
             .chain(ends)
@@ -149,6 +150,7 @@ impl Supervisor {
             .chain(self.monitor.as_ref().map(|monitor| monitor.as_fd()))
             .map(|end| PollFd::from_borrowed_fd(end, PollFlags::IN))
             .chain(controls)
+            .chain(unsent)
             .collect();
         let left = self.next_timer().map(|at| at.saturating_duration_since(Instant::now()));
         let limit = left.and_then(|left| Timespec::try_from(left).ok());

@@ -50,9 +50,13 @@ impl Supervisor {
         }
     }
 
-    /// Interrupts a call, if it is time for that.
+    /// Interrupts a call, if it is time for that. The worker has to have the whole request first.
     fn interrupt(&mut self, stopping: &mut Stopping) -> Result<(), LaneError> {
         let now = Instant::now();
+        if stopping.lane.has_unsent() {
+            let is_sent = stopping.lane.flush()?;
+            stopping.interrupt_at = is_sent.then_some(now);
+        }
         if stopping.interrupt_at.is_none_or(|at| at > now) {
             return Ok(());
         }
