@@ -108,7 +108,7 @@ FOR_RESULTS = 1
 FOR_MAILBOX = 2
 
 # The segment of a mailbox, or 0, and how often to look as a power of two.
-MAILBOX_PARTS = Struct("<QB")
+MAILBOX_PARTS = Struct("<QBI")
 
 # Codes of faults.
 FAULT_REF_NOT_FOUND = 1

@@ -370,21 +370,26 @@ class Lane:
         else:
             self.fault(frames.FAULT_REQUEST, f"unknown kind of request: {kind}")
 
-    def shift(self, segment: int, looks: int) -> None:
+    def shift(self, segment: int, looks: int, leave: int) -> None:
         """Into second gear, with the mailbox in a segment, or into first gear, without one.
 
         Where the mailbox cannot be mapped, the lane stays in first gear: the host finds it asleep.
+        `leave` is one more than the core to go away from, or 0.
         """
         if not segment:
             self.read, self.write, self.announce = os.read, os.write, None
             return
+        from . import mailbox
+
         if self.mailbox is None:
-            from . import mailbox, regions
+            from . import regions
 
             try:
                 self.mailbox = mailbox.open_mailbox(regions.find(segment))
             except MemoryError:
                 return
+        if leave:
+            mailbox.leave_core(leave - 1)
         box = self.mailbox
         box.set_looks(looks)
         self.read, self.write, self.announce = box.read, box.write, box.announce

@@ -89,8 +89,7 @@ def open_mailbox(box: mmap.mmap, *, is_ordered: bool | None = None) -> Mailbox:
         """The next request, or a part of it: from the box, or what `os.read` gives."""
         nonlocal seen, sleeps
         if sleeps:
-            sleeps = False
-            box[_WORKER_SLEEPS] = 0
+            return sleep(reader, length)
         count = last = seen
         for _ in _SOME_LOOKS:
             count = box[_TO_WORKER]
@@ -144,11 +143,15 @@ def open_mailbox(box: mmap.mmap, *, is_ordered: bool | None = None) -> Mailbox:
 
     def write(writer: int, data: bytes) -> int:
         """Sends a reply as a whole or, through the pipe, a part of it. How many bytes."""
-        nonlocal sent
+        nonlocal sent, sleeps
         size = len(data)
         if size > _CAPACITY:
             announce()
             return write_pipe(writer, data)
+        # The host may have something to send at once, and has to find this side awake then.
+        if sleeps:
+            sleeps = False
+            box[_WORKER_SLEEPS] = 0
         box[_TO_HOST_DATA : _TO_HOST_DATA + size] = data
         lengths[_TO_HOST_LENGTH] = size
         if not is_ordered:
@@ -163,7 +166,9 @@ def open_mailbox(box: mmap.mmap, *, is_ordered: bool | None = None) -> Mailbox:
 
     def announce() -> None:
         """Has the host read the pipe, if it looks at its box."""
-        nonlocal sent
+        nonlocal sent, sleeps
+        sleeps = False
+        box[_WORKER_SLEEPS] = 0
         lengths[_TO_HOST_LENGTH] = 0
         if not is_ordered:
             release()
@@ -181,3 +186,15 @@ def open_mailbox(box: mmap.mmap, *, is_ordered: bool | None = None) -> Mailbox:
         box.close()
 
     return Mailbox(read, write, announce, set_looks, forget)
+
+
+def leave_core(core: int) -> None:
+    """Goes to another core, if this thread is on that one and may run elsewhere."""
+    try:
+        cores = os.sched_getaffinity(0)
+        if core in cores and len(cores) > 1:
+            # The kernel has to move it now. Where it runs later is for the kernel to say again.
+            os.sched_setaffinity(0, cores - {core})
+            os.sched_setaffinity(0, cores)
+    except (AttributeError, OSError):
+        pass  # Not all systems have this, and it may be forbidden.

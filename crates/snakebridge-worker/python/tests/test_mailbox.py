@@ -6,6 +6,7 @@ import mmap
 import os
 import threading
 import unittest
+from unittest import mock
 
 from snakebridge_worker import frames, mailbox, news
 
@@ -61,6 +62,8 @@ class MailboxTest(unittest.TestCase):
     def test_a_request_in_the_box_is_read_without_the_pipe(self) -> None:
         for is_ordered in (True, False):
             self.open(is_ordered=is_ordered)
+            self.write(b"reply")
+            self.assertEqual(self.host.box[WORKER_SLEEPS], 0)
             self.host.post(b"request")
             self.assertEqual(self.read(), b"request")
             self.assertEqual(self.host.box[WORKER_SLEEPS], 0)
@@ -69,9 +72,24 @@ class MailboxTest(unittest.TestCase):
         os.write(self.request_end, b"through the pipe")
         self.assertEqual(self.read(), b"through the pipe")
         self.assertEqual(self.host.box[WORKER_SLEEPS], 1)
+        self.assertEqual(self.write(b"reply"), 5)
+        self.assertEqual(self.host.box[WORKER_SLEEPS], 0)
         self.host.post(b"in the box")
         self.assertEqual(self.read(), b"in the box")
-        self.assertEqual(self.host.box[WORKER_SLEEPS], 0)
+
+    def test_the_host_finds_it_awake_as_soon_as_it_has_a_reply(self) -> None:
+        for reply in (b"reply", bytes(CAPACITY + 1)):
+            self.host.box[WORKER_SLEEPS] = 1
+            self.open(is_ordered=True)
+            self.write(reply)
+            self.assertEqual(self.host.box[WORKER_SLEEPS], 0)
+
+    def test_what_is_left_of_a_request_is_read_from_the_pipe_at_once(self) -> None:
+        # Many more looks than a test could wait for.
+        self.mailbox.set_looks(60)
+        os.write(self.request_end, b"one part, and another")
+        self.assertEqual(self.mailbox.read(self.requests, 8), b"one part")
+        self.assertEqual(self.read(), b", and another")
 
     def test_a_ring_has_it_look_and_late_ones_mean_nothing(self) -> None:
         os.write(self.request_end, RING)
@@ -139,6 +157,25 @@ class MailboxTest(unittest.TestCase):
             self.host.post(b"%d" % number)
             self.write(self.read())
             self.assertEqual(self.host.look(), b"%d" % number)
+
+    def test_a_core_is_left_for_others_and_may_be_used_again(self) -> None:
+        cores = {0, 1, 2}
+        with mock.patch.multiple(
+            os,
+            create=True,
+            sched_getaffinity=lambda pid: set(cores),
+            sched_setaffinity=mock.DEFAULT,
+        ) as patched:
+            mailbox.leave_core(1)
+            mailbox.leave_core(7)
+            cores = {1}
+            mailbox.leave_core(1)
+        calls = patched["sched_setaffinity"].mock_calls
+        self.assertEqual(calls, [mock.call(0, {0, 2}), mock.call(0, {0, 1, 2})])
+
+    def test_where_that_is_refused_it_stays(self) -> None:
+        with mock.patch.object(os, "sched_getaffinity", side_effect=PermissionError, create=True):
+            mailbox.leave_core(1)
 
     def test_it_does_not_look_for_long_beside_other_threads(self) -> None:
         # Many more looks than a test could wait for.

@@ -120,3 +120,12 @@ pub(crate) fn memory_of(pid: rustix::process::Pid) -> Option<u64> {
 fn set_cloexec(fd: &OwnedFd) -> io::Result<()> {
     Ok(rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC)?)
 }
+
+/// The number of the core that this thread runs on just now, where the system tells.
+pub(crate) fn current_core() -> Option<u32> {
+    #[cfg(target_os = "linux")]
+    return u32::try_from(rustix::thread::sched_getcpu()).ok();
+
+    #[cfg(not(target_os = "linux"))]
+    None
+}

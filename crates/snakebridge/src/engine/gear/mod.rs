@@ -12,6 +12,7 @@ use snakebridge_shm::mailbox::{Found, Mailbox, Posted, SIZE};
 use snakebridge_wire::{Header, Kind};
 
 use super::memory::{Introduction, Purpose};
+use super::platform;
 use crate::options::Spin;
 use policy::Policy;
 
@@ -69,15 +70,17 @@ impl Gear {
         match looks.worker {
             0 if self.is_second && can_shift => {
                 self.is_second = false;
-                Some(Shift { frame: shift_frame(0, 0), introduction: None })
+                Some(Shift { frame: shift_frame(0, 0, 0), introduction: None })
             }
             0 => None,
-            exponent if !self.is_second && can_shift => self.shift_up(exponent),
+            exponent if (!self.is_second || looks.apart) && can_shift => {
+                self.shift_up(exponent, looks.apart)
+            }
             _ => None,
         }
     }
 
-    fn shift_up(&mut self, exponent: u8) -> Option<Shift> {
+    fn shift_up(&mut self, exponent: u8, apart: bool) -> Option<Shift> {
         let mut introduction = None;
         if self.mailbox.is_none() {
             match make() {
@@ -91,7 +94,8 @@ impl Gear {
         }
         let id = self.mailbox.as_ref()?.id();
         self.is_second = true;
-        Some(Shift { frame: shift_frame(id, exponent), introduction })
+        let leave = if apart { platform::current_core().map_or(0, |core| core + 1) } else { 0 };
+        Some(Shift { frame: shift_frame(id, exponent, leave), introduction })
     }
 
     /// Sends a message in two parts, if it can go through the box.
@@ -172,7 +176,9 @@ fn make() -> io::Result<(Mailbox, Introduction)> {
     Ok((mailbox, Introduction { id, size: SIZE, descriptor, purpose: Purpose::Mailbox }))
 }
 
-fn shift_frame(mailbox: u64, exponent: u8) -> Vec<u8> {
-    let header = Header { kind: Kind::Mailbox, flags: 0, session: 0, len: 9 };
-    [&header.to_bytes()[..], &mailbox.to_le_bytes(), &[exponent]].concat()
+/// What has a worker shift. It goes to another core if it is on the one before `leave`; 0 is none.
+fn shift_frame(mailbox: u64, exponent: u8, leave: u32) -> Vec<u8> {
+    let header = Header { kind: Kind::Mailbox, flags: 0, session: 0, len: 13 };
+    let parts = [&header.to_bytes()[..], &mailbox.to_le_bytes(), &[exponent], &leave.to_le_bytes()];
+    parts.concat()
 }

@@ -6,6 +6,10 @@
 //! turn in it adds to an account what it has gained, or takes away what it has lost. Where that falls too low, the
 //! machine has no core to spare, and the lane rests in first gear; then it tries again, after twice as
 //! long each time that it has not paid as a whole.
+//!
+//! Now and then the kernel has both sides on one core, though there is another: who looks keeps the other from running.
+//! So after a few losses in a row the worker is asked to go to another core. If that was not it, more losses are followed by
+//! pauses in first gear.
 
 use std::time::{Duration, Instant};
 
@@ -18,9 +22,11 @@ pub(super) struct Looks {
     pub(super) worker: u8,
     /// The host, for the answer.
     pub(super) host: Option<Duration>,
+    /// The worker makes sure that it is not on the core of the host.
+    pub(super) apart: bool,
 }
 
-const NONE: Looks = Looks { worker: 0, host: None };
+const NONE: Looks = Looks { worker: 0, host: None, apart: false };
 
 #[derive(Debug)]
 pub(super) struct Policy {
@@ -40,22 +46,33 @@ pub(super) struct Policy {
     turn: Turn,
     /// How many answers in a row took too long to look for.
     slow: u8,
-    /// What a turn takes in first gear, on average, in nanoseconds; 0 while it is not known.
+    /// What a turn takes in first gear, on average, in nanoseconds; 0 while it is not known. And what the last few
+    /// have taken.
     first_gear: i64,
+    first_gear_lately: i64,
     /// What turns in second gear have gained, in nanoseconds: lately, and since it was tried last.
     account: i64,
     gained: i64,
     /// How many more turns to make in first gear, and how many after the next failure.
     rest: u32,
     next_rest: u32,
+    /// How many turns in a row have lost, or won.
+    losses: u32,
+    wins: u32,
+    /// How many turns to make in first gear after a few more great losses; 0 if there were none lately.
+    next_pause: u32,
+    /// The worker has to go to another core.
+    apart: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
     /// Both sides slept, and the message came close to the one before: what it costs is what counts.
     First,
-    /// At least one of them looked.
+    /// Both of them looked.
     Second,
+    /// One of them did.
+    Shift,
     /// It says nothing.
     Other,
 }
@@ -82,8 +99,15 @@ const DEBT: i64 = -500_000;
 /// closely. A single try costs less than ten milliseconds.
 const REST: u32 = 32;
 const MOST_REST: u32 = 1 << 17;
+/// Losses in a row that something is done about, and wins in a row after which it begins anew.
+const LOSSES: u32 = 2;
+const WINS: u32 = 8;
+/// Turns of a pause, at first and at most.
+const PAUSE: u32 = 4;
+const MOST_PAUSE: u32 = 64;
 /// The weight of one turn in the average of first gear: 1 of so many.
 const AVERAGE_OF: i64 = 128;
+const FEW: i64 = 2;
 /// What a single turn in first gear counts at most, in nanoseconds: one that the machine has held up must not make
 /// the second gear look good for long.
 const MOST_COUNTED: i64 = 1_000_000;
@@ -101,10 +125,15 @@ impl Policy {
             turn: Turn::Other,
             slow: 0,
             first_gear: 0,
+            first_gear_lately: 0,
             account: 0,
             gained: 0,
             rest: 0,
             next_rest: REST,
+            losses: 0,
+            wins: 0,
+            next_pause: 0,
+            apart: false,
         }
     }
 
@@ -114,7 +143,7 @@ impl Policy {
         match self.spin {
             Spin::Off => NONE,
             Spin::Auto => self.decide(now, worker_sleeps),
-            Spin::For(time) => Looks { worker: exponent(time), host: Some(time) },
+            Spin::For(time) => Looks { worker: exponent(time), host: Some(time), apart: false },
             Spin::Random(_) => self.random.looks(),
         }
     }
@@ -127,24 +156,28 @@ impl Policy {
         }
         self.close = if is_close { self.close.saturating_add(1) } else { 0 };
         let looks = self.close >= self.enough && self.rest == 0;
-        self.turn = match (is_close, looks || self.asked) {
-            (true, false) if worker_sleeps => Turn::First,
+        self.turn = match (self.asked, looks) {
+            _ if !is_close => Turn::Other,
+            (false, false) if worker_sleeps => Turn::First,
+            (false, false) => Turn::Other,
             (true, true) => Turn::Second,
-            _ => Turn::Other,
+            (true, false) | (false, true) => Turn::Shift,
         };
         self.asked = looks;
         Looks {
             worker: if looks { WORKER_LOOKS } else { 0 },
             host: (looks && self.slow < 2).then_some(LOOK),
+            apart: looks && std::mem::take(&mut self.apart),
         }
     }
 
     /// Whether the worker looks in vain is a matter of the program: how its calls follow each other.
     fn worker_has_looked(&mut self, is_close: bool) {
-        if !is_close {
-            self.enough = (self.enough * 2).min(MOST_ENOUGH);
-        } else if self.close >= 4 * self.enough {
+        let has_paid = self.close >= 4 * self.enough;
+        if has_paid {
             self.enough = ENOUGH;
+        } else if !is_close {
+            self.enough = (self.enough * 2).min(MOST_ENOUGH);
         }
     }
 
@@ -162,16 +195,48 @@ impl Policy {
                 self.rest = self.rest.saturating_sub(1);
                 let took = took.min(MOST_COUNTED);
                 match self.first_gear {
-                    0 => self.first_gear = took,
-                    average => self.first_gear += (took - average) / AVERAGE_OF,
+                    0 => (self.first_gear, self.first_gear_lately) = (took, took),
+                    average => {
+                        self.first_gear += (took - average) / AVERAGE_OF;
+                        self.first_gear_lately += (took - self.first_gear_lately) / FEW;
+                    }
                 }
             }
-            Turn::Second => self.settle(self.first_gear - took),
+            Turn::Second => {
+                if self.slow < 2 {
+                    self.count_losses(took);
+                }
+                self.settle(took);
+            }
+            Turn::Shift => self.settle(took),
             Turn::Other => {}
         }
     }
 
-    fn settle(&mut self, gained: i64) {
+    /// Does something about losses in a row, at first a little.
+    fn count_losses(&mut self, took: i64) {
+        // On one core the first gear is fast, whatever it was before.
+        let is_great = took > 2 * self.first_gear_lately;
+        if took <= self.first_gear && !is_great {
+            (self.losses, self.wins) = (0, self.wins.saturating_add(1));
+        } else {
+            (self.losses, self.wins) = (self.losses + 1, 0);
+        }
+        if self.wins >= WINS {
+            self.next_pause = 0;
+        }
+        if self.losses >= LOSSES {
+            self.losses = 0;
+            self.apart = is_great || self.next_pause == 0;
+            if is_great {
+                self.rest = self.rest.max(self.next_pause);
+            }
+            self.next_pause = (self.next_pause * 2).clamp(PAUSE, MOST_PAUSE);
+        }
+    }
+
+    fn settle(&mut self, took: i64) {
+        let gained = self.first_gear - took;
         // Half of it is for the core that has looked: where it is all the same, others should have that.
         let gained = if gained > 0 { gained / 2 } else { gained };
         self.gained = self.gained.saturating_add(gained);
@@ -201,11 +266,12 @@ impl Random {
         }
     }
 
-    /// Each of the things that a message can find: both sides look, one of them, none; for long, or hardly at all.
+    /// Each of the things that a message can find: both sides look, one of them, none; for long, or hardly at all; the
+    /// worker has gone to another core.
     fn looks(&mut self) -> Looks {
         let worker = [0, 0, 1, 4, WORKER_LOOKS][self.below(5)];
         let host = [None, Some(Duration::from_micros(3)), Some(LOOK)][self.below(3)];
-        Looks { worker, host }
+        Looks { worker, host, apart: self.below(4) == 0 }
     }
 
     fn below(&mut self, end: usize) -> usize {
@@ -233,6 +299,8 @@ mod tests {
         gap: Duration,
         first_gear: Duration,
         second_gear: Duration,
+        /// The same once the worker has gone to another core.
+        apart: Duration,
     }
 
     const fn us(micros: u64) -> Duration {
@@ -243,7 +311,7 @@ mod tests {
         fn new(first_gear: Duration, second_gear: Duration) -> Self {
             let now = Instant::now();
             let policy = Policy::new(Spin::Auto, now);
-            Self { policy, now, gap: us(1), first_gear, second_gear }
+            Self { policy, now, gap: us(1), first_gear, second_gear, apart: second_gear }
         }
 
         /// Makes calls. In how many of them both sides have looked.
@@ -256,6 +324,9 @@ mod tests {
             let looked = self.policy.asked && self.gap < LOOK;
             let looks = self.policy.sends(self.now, !looked);
             let second = looked && looks.host.is_some();
+            if looks.apart {
+                self.second_gear = self.apart;
+            }
             self.now += if second { self.second_gear } else { self.first_gear };
             self.policy.answered(self.now);
             second
@@ -279,7 +350,7 @@ mod tests {
     #[test]
     fn where_it_does_not_pay_it_is_tried_seldom() {
         let mut busy = World::new(us(10), us(40));
-        assert!(busy.calls(100) > 10, "it was tried");
+        assert!(busy.calls(100) > 2, "it was tried");
         busy.calls(10_000);
         let looked = busy.calls(100_000);
         assert!(looked < 1000, "{looked} of 100000 calls");
@@ -296,10 +367,28 @@ mod tests {
     }
 
     #[test]
+    fn where_both_are_on_one_core_the_worker_goes_to_another() {
+        let mut idle = World::new(us(50), us(3));
+        idle.calls(1000);
+        (idle.first_gear, idle.second_gear, idle.apart) = (us(10), us(95), us(3));
+        assert!(idle.calls(100) > 95);
+        assert_eq!(idle.second_gear, us(3));
+    }
+
+    #[test]
+    fn losses_that_last_are_followed_by_longer_and_longer_pauses() {
+        let mut machine = World::new(us(50), us(3));
+        machine.calls(1000);
+        (machine.first_gear, machine.second_gear, machine.apart) = (us(10), us(95), us(95));
+        let looked: Vec<usize> = (0..4).map(|_| machine.calls(100)).collect();
+        assert!(looked[0] > looked[3] && looked[3] <= 6, "{looked:?}");
+    }
+
+    #[test]
     fn it_comes_back_when_the_machine_is_free_again() {
         let mut machine = World::new(us(10), us(400));
         machine.calls(2000);
-        (machine.first_gear, machine.second_gear) = (us(50), us(3));
+        (machine.first_gear, machine.second_gear, machine.apart) = (us(50), us(3), us(3));
         machine.calls(20_000);
         assert!(machine.calls(1000) > 900);
     }
@@ -332,7 +421,7 @@ mod tests {
         assert_eq!(off.sends(now, true), NONE);
         let mut forced = Policy::new(Spin::For(us(100)), now);
         let looks = forced.sends(now, true);
-        assert_eq!(looks, Looks { worker: 10, host: Some(us(100)) });
+        assert_eq!(looks, Looks { worker: 10, host: Some(us(100)), apart: false });
         forced.answered(now + Duration::from_secs(1));
         assert_eq!(forced.sends(now + Duration::from_secs(9), true), looks);
     }
@@ -348,7 +437,7 @@ mod tests {
                 seen.push(looks);
             }
         }
-        assert_eq!(seen.len(), 4 * 3, "{seen:?}");
+        assert_eq!(seen.len(), 4 * 3 * 2, "{seen:?}");
     }
 
     #[test]
