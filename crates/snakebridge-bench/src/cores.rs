@@ -39,26 +39,45 @@ impl Cores {
     /// until the guard is dropped.
     pub(crate) fn hold(self) -> Result<Held> {
         #[cfg(target_os = "linux")]
-        {
-            let before = sched_getaffinity(None)?;
+        return Held::on(|cores| {
             if self == Self::One {
-                // The first core has most of the machine's interrupts.
-                let last = (0..CpuSet::MAX_CPU).rev().find(|cpu| before.is_set(*cpu));
-                let mut one = CpuSet::new();
-                one.set(last.unwrap_or(0));
-                sched_setaffinity(None, &one)?;
+                let one = last(cores);
+                cores.clear();
+                cores.set(one);
             }
-            Ok(Held { before })
-        }
+        });
         #[cfg(not(target_os = "linux"))]
         Ok(Held {})
     }
+}
+
+/// The first core has most of the machine's interrupts.
+#[cfg(target_os = "linux")]
+fn last(cores: &CpuSet) -> usize {
+    (0..CpuSet::MAX_CPU).rev().find(|core| cores.is_set(*core)).unwrap_or(0)
 }
 
 /// Keeps a thread on its cores.
 pub(crate) struct Held {
     #[cfg(target_os = "linux")]
     before: CpuSet,
+}
+
+#[cfg(target_os = "linux")]
+impl Held {
+    /// The same for all cores but one, which is left to others and comes along.
+    pub(crate) fn off_one() -> Result<(Self, usize)> {
+        let one = last(&sched_getaffinity(None)?);
+        Ok((Self::on(|cores| cores.unset(one))?, one))
+    }
+
+    fn on(choose: impl FnOnce(&mut CpuSet)) -> Result<Self> {
+        let before = sched_getaffinity(None)?;
+        let mut cores = before;
+        choose(&mut cores);
+        sched_setaffinity(None, &cores)?;
+        Ok(Self { before })
+    }
 }
 
 #[cfg(target_os = "linux")]

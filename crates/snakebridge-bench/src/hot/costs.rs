@@ -3,6 +3,8 @@
 use snakebridge::{Callback, Ref};
 
 use super::{Gears, WARM, call};
+#[cfg(target_os = "linux")]
+use crate::cores::Held;
 use crate::report::Report;
 use crate::stats::{Series, added_over};
 use crate::{Result, Setup};
@@ -70,5 +72,30 @@ pub(super) fn run(setup: &Setup, report: &mut Report) -> Result<()> {
     report.barred("hot_method_over_hot_call", methods.over(&calls), 1.3);
     report.barred("hot_callback_over_hot_call", added_over(&with, &without, &calls), 1.5);
     report.barred("async_hot_over_blocking_hot", awaited.over(&calls), 2.0);
+    #[cfg(target_os = "linux")]
+    on_two_cores(setup, report)?;
+    Ok(())
+}
+
+/// Both gears where host and worker have a core each. The kernel sees to that in most cases, but now and then it keeps two
+/// processes that wake each other on one: first gear is fast then, and what the gears are to each other a matter of chance.
+#[cfg(target_os = "linux")]
+fn on_two_cores(setup: &Setup, report: &mut Report) -> Result<()> {
+    if std::thread::available_parallelism()?.get() == 1 {
+        return Ok(());
+    }
+    let gears = Gears::new(setup)?;
+    let (_held, left) = Held::off_one()?;
+    for py in [&gears.hot, &gears.pipe] {
+        py.exec("os", "sched_setaffinity", (0, [left])).wait()?;
+    }
+    (0..WARM).try_for_each(|_| call(&gears.hot))?;
+    let [mut calls, mut pipes] = [(); 2].map(|()| Series::default());
+    for _ in 0..setup.rounds(20, 60) {
+        calls.round(COUNT, || call(&gears.hot))?;
+        pipes.round(COUNT / 4, || call(&gears.pipe))?;
+    }
+    report.number("pipe_call_on_two_cores_us", pipes.p50_us());
+    report.barred("hot_call_over_pipe_call_on_two_cores", calls.over(&pipes), 0.15);
     Ok(())
 }
