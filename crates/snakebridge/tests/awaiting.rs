@@ -208,20 +208,21 @@ fn give_up_half_way(runtime: &Runtime, call: snakebridge::Call<usize>) {
 
 #[test]
 fn a_request_that_is_given_up_half_way_costs_nothing() {
-    let (py, _folder) = bridge_with("refs = []");
+    let (py, _folder) = bridge_with("made = []\ndef make(of): made.append(1)\n");
     let runtime = current_thread();
     let data = long_list();
     let kept: Ref = py.call("builtins", "list", ([1, 2],)).by_ref().wait().unwrap();
     let pid = worker_pid(&py);
     for _ in 0..3 {
         signal(pid, Signal::STOP);
-        give_up_half_way(&runtime, py.call("builtins", "len", (&data,)));
+        give_up_half_way(&runtime, py.call("fixture", "make", (&data,)));
         signal(pid, Signal::CONT);
         let length: usize =
             runtime.block_on(py.call("builtins", "len", (&data,)).into_future()).unwrap();
         assert_eq!(length, data.len());
     }
     assert_eq!(kept.len().wait().unwrap(), 2, "the worker is the same");
+    assert_eq!(py.get::<Vec<i64>>("fixture", "made").wait().unwrap(), [0; 0], "no call was made");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use snakebridge_wire::{Deframer, Frame, FrameError, Header, Kind, Limits};
 
 use super::gear::Gear;
 use super::memory::Region;
+use super::unsent::Unsent;
 use super::waiting::{Wait, thread};
 
 /// Says through the pipe that there is something in the box.
@@ -42,9 +43,8 @@ pub(crate) struct Lane {
     pub(crate) kept: Vec<(u64, u64)>,
     /// How many replies the worker owes. More than one where calls are made inside of callbacks.
     pub(crate) open: i32,
-    /// The rest of a frame that was given up while it was written. Without it the worker would take what comes
-    /// next for a part of the frame.
-    unsent: Vec<u8>,
+    /// What the worker still has to get of a frame that was given up while it was written.
+    unsent: Unsent,
 }
 
 /// Why an exchange did not end with a reply.
@@ -87,7 +87,7 @@ impl Lane {
             regions: Vec::new(),
             kept: Vec::new(),
             open: 0,
-            unsent: Vec::new(),
+            unsent: Unsent::default(),
         }
     }
 
@@ -229,8 +229,8 @@ impl Lane {
     /// Sends what there is room for of a frame that was given up. Whether that was the rest of it.
     pub(crate) fn flush(&mut self) -> Result<bool, LaneError> {
         while self.has_unsent() {
-            match rustix::io::write(&self.request, &self.unsent) {
-                Ok(count) => drop(self.unsent.drain(..count)),
+            match rustix::io::write(&self.request, self.unsent.next()) {
+                Ok(count) => self.unsent.advance(count),
                 Err(Errno::AGAIN) => return Ok(false),
                 Err(Errno::INTR) => {}
                 Err(_) => return Err(LaneError::Lost),
@@ -240,7 +240,7 @@ impl Lane {
     }
 
     /// Writes a frame, after what is to be released before it. Where this is given up, or does not end in time, the
-    /// lane keeps the rest.
+    /// lane keeps what it takes to end the frame.
     pub(crate) async fn write<W: Wait>(
         &mut self,
         releases: &[u8],
@@ -253,7 +253,7 @@ impl Lane {
             Some(Posted::InBox) => return Ok(()),
             Some(Posted::Ring) => (&[][..], &RING[..]),
         };
-        let mut writing = Writing { lane: self, releases, request };
+        let mut writing = Writing { lane: self, releases, request, len: request.len() };
         while !writing.is_done() {
             match writing.write() {
                 Ok(count) => writing.advance(count),
@@ -277,6 +277,8 @@ struct Writing<'a> {
     /// What is left of it.
     releases: &'a [u8],
     request: &'a [u8],
+    /// Bytes of the whole request.
+    len: usize,
 }
 
 impl Writing<'_> {
@@ -304,7 +306,7 @@ impl Writing<'_> {
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
         if !self.is_done() {
-            self.lane.unsent = [self.releases, self.request].concat();
+            self.lane.unsent = Unsent::after(self.releases, self.request, self.len);
         }
     }
 }

@@ -25,6 +25,7 @@ pub(crate) mod sessions;
 mod spawn;
 pub(crate) mod stacks;
 pub(crate) mod supervisor;
+mod unsent;
 pub(crate) mod waiting;
 
 use std::ffi::OsString;
