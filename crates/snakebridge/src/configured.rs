@@ -10,7 +10,7 @@ use crate::configured_rules::{set_common, set_rules};
 use crate::engine::output::Output;
 use crate::env::Install;
 use crate::error::{Error, ErrorKind, Result};
-use crate::options::Affinity;
+use crate::options::{Affinity, Spin};
 use crate::pool::Pool;
 
 impl Bridge {
@@ -116,6 +116,10 @@ fn set_pool(pool: Pool, name: &str, value: &Value, origin: &Origin) -> Result<Po
         ("fork-server", Bool(wanted)) => pool.fork_server(*wanted),
         ("threads", Count(count)) => pool.threads(size(*count)),
         ("asyncio", Count(calls)) => pool.asyncio(size(*calls)),
+        ("spin", Text(text)) => match Spin::parse(text) {
+            Some(spin) => pool.spin(spin),
+            None => return Err(not_set(name, value, origin)),
+        },
         ("affinity", Text(word)) => pool.affinity(match word.as_str() {
             "strict-queue" => Affinity::StrictQueue,
             "strict-fail-fast" => Affinity::StrictFailFast,
@@ -200,7 +204,7 @@ mod tests {
                 Kind::Map | Kind::Times => "{ a = '1' }",
                 Kind::List | Kind::Paths => "['a']",
                 Kind::Ports => "[1]",
-                Kind::Bytes | Kind::Count | Kind::Time => "1",
+                Kind::Bytes | Kind::Count | Kind::Spin | Kind::Time => "1",
                 _ => "'a'",
             };
             let config = Config::from_text("a.toml", &format!("{} = {value}", key.name)).unwrap();

@@ -58,21 +58,22 @@ impl Spin {
     /// What the environment says: `off`, `auto`, or microseconds.
     pub(crate) fn of_environment() -> Result<Self> {
         let Some(value) = std::env::var_os(Self::VARIABLE) else { return Ok(Self::Auto) };
-        match value.to_str() {
-            Some("off") => return Ok(Self::Off),
-            Some("auto") => return Ok(Self::Auto),
-            Some("random") => return Ok(Self::Random(1)),
-            Some(text) => {
-                if let Ok(micros) = text.parse::<u32>() {
-                    return Ok(Self::For(Duration::from_micros(micros.into())));
-                }
-            }
-            None => {}
+        if let Some(spin) = value.to_str().and_then(Self::parse) {
+            return Ok(spin);
         }
         let (name, value) = (Self::VARIABLE, value.to_string_lossy());
         let message =
             format!("{name}={value}, expected `off`, `auto`, or a number of microseconds");
         Err(Error::new(ErrorKind::Config, message))
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "off" => Some(Self::Off),
+            "auto" => Some(Self::Auto),
+            "random" => Some(Self::Random(1)),
+            micros => Some(Self::For(Duration::from_micros(micros.parse::<u32>().ok()?.into()))),
+        }
     }
 }
 

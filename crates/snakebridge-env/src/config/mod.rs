@@ -311,14 +311,12 @@ impl Config {
 const OF_ALL_POOLS: [&str; 3] = ["helpers.", "guard.", "confine."];
 
 /// Variables that are no settings.
-const OTHER_VARIABLES: [&str; 5] = [
+const OTHER_VARIABLES: [&str; 4] = [
     FILE_VARIABLE,
     snakebridge_worker::cache::CACHE_DIR,
     crate::installer::UV_VARIABLE,
     // Of the bridge itself: whether other programs can look at it.
     "SNAKEBRIDGE_MONITOR",
-    // Of pools: whether their lanes have a second gear.
-    "SNAKEBRIDGE_SPIN",
 ];
 
 impl Entry {

@@ -40,6 +40,7 @@ fn row(key: &Key, out: &mut String) {
         Kind::Paths => "paths".to_owned(),
         Kind::Ports => "ports".to_owned(),
         Kind::Python => "python".to_owned(),
+        Kind::Spin => "`\"auto\"`, `\"off\"`, microseconds".to_owned(),
         Kind::Text => "text".to_owned(),
         Kind::Time => "time".to_owned(),
         Kind::Times => "table of times".to_owned(),
@@ -72,7 +73,8 @@ and tables too. `snakebridge config` shows the value of each setting, and where 
 
 Files and variables count for `Bridge::configured()`, from which the default bridge of
 `snakebridge::call` starts too, and for the command `snakebridge`. They need the feature `env`.
-`Bridge::new()` and `Bridge::builder()` look at none of them but `SNAKEBRIDGE_PYTHON`.
+`Bridge::new()` and `Bridge::builder()` look at none of them but `SNAKEBRIDGE_PYTHON` and, for all pools that do not say it
+themselves, `SNAKEBRIDGE_SPIN`.
 
 ```toml
 # snakebridge.toml
@@ -117,5 +119,4 @@ const END: &str = r#"
 | `SNAKEBRIDGE_CACHE_DIR` | the folder for environments and for the Python side of SnakeBridge |
 | `SNAKEBRIDGE_UV` | the file of uv |
 | `SNAKEBRIDGE_MONITOR` | `1` shows bridges to `snakebridge status` and `top` |
-| `SNAKEBRIDGE_SPIN` | `off`, `auto`, or microseconds: how long both sides of a call look before they sleep, see `Pool::spin` |
 "#;

@@ -120,6 +120,12 @@ fn what_cannot_be_used() {
             None,
         ),
         (
+            "spin = 'fast'",
+            "snakebridge.toml:1: `spin`: expected `\"auto\"`, `\"off\"`, or a number of microseconds, \
+             found the text `fast`",
+            None,
+        ),
+        (
             "python = '>=three'",
             "snakebridge.toml:1: `python`: `>=three` is no range of versions, expected one such \
              as `>=3.10,<3.14`",
@@ -142,6 +148,10 @@ fn variables_that_cannot_be_used() {
         |variables: &[(&str, &str)]| Config::load_from(&Sources::new(folder.path(), variables));
     let error = load(&[("SNAKEBRIDGE_WORKERS", "many")]).unwrap_err().to_string();
     assert_eq!(error, "SNAKEBRIDGE_WORKERS: expected a whole number, found the number many");
+    let spin = |text| load(&[("SNAKEBRIDGE_SPIN", text)]).unwrap().value(None, "spin").cloned();
+    for text in ["off", "auto", "200"] {
+        assert_eq!(spin(text), Some(Value::Text(text.to_owned())));
+    }
     let config = load(&[("SNAKEBRIDGE_WORKRES", "2"), ("SNAKEBRIDGE_CACHE_DIR", "/x")]).unwrap();
     assert_eq!(config.unknown_variables(), [("SNAKEBRIDGE_WORKRES".to_owned(), Some("workers"))]);
 }
