@@ -196,6 +196,11 @@ impl Encoder {
         self.out.extend_from_slice(value);
     }
 
+    /// Writes a value as it is: what [`plain`](crate::plain) has given.
+    pub fn plain(&mut self, opcodes: &[u8]) {
+        self.out.extend_from_slice(opcodes);
+    }
+
     /// Writes a text that is likely to come again: a key of a dict, a field of a struct.
     pub(crate) fn key(&mut self, text: &str) {
         if self.forgetful {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use snakebridge_wire::frame::{HEADER_LEN, flags};
-use snakebridge_wire::{EncodeError, Encoder, Kind};
+use snakebridge_wire::{EncodeError, Encoder, Kind, plain};
 
 use crate::args::IntoArgs;
 use crate::bridge::Home;
@@ -118,8 +118,18 @@ impl Draft {
     pub(crate) fn step(&mut self, kind: Kind, flags: u16, body: &[u8]) -> usize {
         self.encoder.unsigned(kind as u64);
         self.encoder.unsigned(flags.into());
-        self.encoder.bytes(body);
-        self.encoder.position() - body.len() - HEADER_LEN
+        let has_ids = flags & (flags::HAS_REFS | flags::TARGET_REF) != 0;
+        match plain(body).filter(|_| !has_ids) {
+            // Python makes it together with all the others.
+            Some(opcodes) => {
+                self.encoder.plain(opcodes);
+                self.encoder.position() - opcodes.len() - HEADER_LEN
+            }
+            None => {
+                self.encoder.bytes(body);
+                self.encoder.position() - body.len() - HEADER_LEN
+            }
+        }
     }
 
     /// What has to live as long as the frame does.

@@ -69,14 +69,19 @@ class BadArguments(Exception):
 
 
 def run(lane: Lane, parts: tuple[Any, ...]) -> Outcomes:
-    """`(kind, flags, body, kind, flags, body, ...)`: the requests, one after the other."""
+    """`(kind, flags, body, kind, flags, body, ...)`: the requests, one after the other.
+
+    A body is bytes, or a tuple where that cannot fail.
+    """
     outcomes = Outcomes()
     values, operations = outcomes.values, lane.operations
     with_ids, by_ref = _WITH_IDS, frames.BY_REF
     flat = iter(parts)
     for kind, flags, body in zip(flat, flat, flat):
         try:
-            if body and not flags & with_ids:
+            if type(body) is tuple:
+                request = body
+            elif body and not flags & with_ids:
                 request = loads(body)
             else:
                 request = _load(lane, flags, body, outcomes)

@@ -35,6 +35,14 @@ class Pipelines(Case):
         )
         self.assertEqual((values, failures), ([4.0, "5", []], []))
 
+    def test_bodies_that_are_values(self) -> None:
+        one = (frames.CALL, 0, ("math", "sqrt", (16,)))
+        other = (frames.CALL, frames.NO_RESULT, ("builtins", "list", ([1],)))
+        wrong = (frames.CALL, 0, ("math", "sqrt", ("x",)))
+        values, failures = self.value(request(frames.PIPELINE, *one, *other, *wrong, *one))
+        self.assertEqual(values, [4.0, None, None, 4.0])
+        self.assertEqual([failure[:2] for failure in failures], [(2, frames.ERROR)])
+
     def test_empty(self) -> None:
         self.assertEqual(self.value(pipeline()), ([], []))
 
