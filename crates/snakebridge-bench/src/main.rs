@@ -30,6 +30,7 @@ mod pipelines;
 mod records;
 mod report;
 mod scale;
+mod sidecar;
 mod start;
 mod stats;
 mod stops;
@@ -95,6 +96,8 @@ enum Group {
     Arrays,
     /// Tables of Arrow
     Tables,
+    /// The same beside a process that is sent lines of JSON
+    Sidecar,
     /// From nothing to a first result
     Start,
     /// From nothing to a first result, with packages declared
@@ -196,6 +199,7 @@ fn measure(options: &Options) -> Result<Report> {
         (Group::Records, records::run),
         (Group::Arrays, arrays::run),
         (Group::Tables, tables::run),
+        (Group::Sidecar, sidecar::run),
         (Group::Start, start::run),
         (Group::Environments, environments::run),
         (Group::Forks, forks::run),

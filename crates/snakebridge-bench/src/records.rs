@@ -31,7 +31,7 @@ def floor():
 ";
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Record {
+pub(crate) struct Record {
     id: u64,
     name: String,
     score: f64,
@@ -72,7 +72,7 @@ pub(crate) fn run(setup: &Setup, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn records() -> Vec<Record> {
+pub(crate) fn records() -> Vec<Record> {
     let record = |id: u64| Record {
         id,
         name: format!("record {id}"),
