@@ -58,7 +58,8 @@ def begin(source: Any) -> Batch:
 def _asynchronous(source: Any) -> Any:
     """An iterator over what can only be iterated over asynchronously."""
     cls = type(source)
-    if not hasattr(cls, "__aiter__") or hasattr(cls, "__iter__"):
+    # In this order, because it takes longer to see that something is not there.
+    if hasattr(cls, "__iter__") or not hasattr(cls, "__aiter__"):
         return None
     from .coroutines import AsyncItems
 
