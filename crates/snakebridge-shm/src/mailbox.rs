@@ -23,9 +23,12 @@
 //!     (the worker leaves this out)
 //!   write bytes, length                     flag = 1
 //!   count + 1            (release)          ---- fence ----
-//!   ---- fence ----                         has the count changed? -> flag = 0, take the message (acquire)
-//!   the flag is 1? -> ring the pipe         otherwise sleep on the pipe; flag = 0
+//!   ---- fence ----                         has the count changed? -> take the message (acquire)
+//!   the flag is 1? -> ring the pipe         otherwise sleep on the pipe
 //! ```
+//!
+//! A side that will look for the answer to what it sends sets its flag to 0 before it sends that, so that the answer
+//! finds it awake.
 //!
 //! # Why no wake-up is lost
 //!

@@ -57,7 +57,8 @@ impl Spin {
 
     /// What the environment says: `off`, `auto`, or microseconds.
     pub(crate) fn of_environment() -> Result<Self> {
-        let Some(value) = std::env::var_os(Self::VARIABLE) else { return Ok(Self::Auto) };
+        let value = std::env::var_os(Self::VARIABLE).filter(|value| !value.is_empty());
+        let Some(value) = value else { return Ok(Self::Auto) };
         if let Some(spin) = value.to_str().and_then(Self::parse) {
             return Ok(spin);
         }

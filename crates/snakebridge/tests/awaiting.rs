@@ -226,6 +226,23 @@ fn a_request_that_is_given_up_half_way_costs_nothing() {
 }
 
 #[test]
+fn a_function_in_a_request_that_is_given_up_half_way_is_dropped() {
+    let py = bridge();
+    let pid = worker_pid(&py);
+    let (alive, gone) = std::sync::mpsc::channel::<()>();
+    let callback = py.callback(move |n: i64| {
+        let _ = &alive;
+        Ok(n)
+    });
+    signal(pid, Signal::STOP);
+    give_up_half_way(&current_thread(), py.call("builtins", "len", (long_list(), &callback)));
+    drop(callback);
+    assert_ne!(worker_pid(&py), pid, "how much of it the worker knows is not known");
+    assert!(gone.recv_timeout(Duration::from_secs(10)).is_err(), "nobody sends");
+    assert_eq!(gone.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected));
+}
+
+#[test]
 fn a_request_that_is_never_taken_costs_the_worker() {
     let pool = Pool::new().grace(Duration::from_millis(100));
     let py = quiet().pool("default", pool).build().unwrap();

@@ -61,7 +61,7 @@ What a program declares of Python can be said in five places. From the strongest
 
 1. in the program: methods of `BridgeBuilder` and `Pool`;
 2. environment variables: that of `index.url` is `SNAKEBRIDGE_INDEX_URL`, and so for all settings but
-   tables; they are for the bridge and its default pool;
+   tables; they are for the bridge and its default pool, `SNAKEBRIDGE_SPIN` also for other pools that do not say it;
 3. `snakebridge.toml`, the nearest one in the current folder or above, or the file that
    `SNAKEBRIDGE_CONFIG` names (none, if that is empty);
 4. `[package.metadata.snakebridge]` in the nearest `Cargo.toml`, with the same settings;

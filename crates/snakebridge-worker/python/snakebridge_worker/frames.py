@@ -107,7 +107,11 @@ FOR_ARGUMENTS = 0
 FOR_RESULTS = 1
 FOR_MAILBOX = 2
 
-# The segment of a mailbox, or 0, and how often to look as a power of two.
+# How the body of a frame ends that was given up while it was written. No value ends so.
+GIVEN_UP = b"\0"
+
+# The segment of a mailbox, or 0; how often to look, as a power of two; one more than the core to go
+# away from, or 0.
 MAILBOX_PARTS = Struct("<QBI")
 
 # Codes of faults.

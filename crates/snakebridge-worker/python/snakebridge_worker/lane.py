@@ -460,9 +460,14 @@ class Lane:
             if arrived:
                 self.arrived[:0] = arrived
             self.running = True
-        if kind == frames.CALLBACK_ERROR:
-            raise callbacks.exception(*loads(body))
-        return self.load_with_refs(session, body) if flags & frames.HAS_REFS else loads(body)
+        try:
+            if kind == frames.CALLBACK_ERROR:
+                raise callbacks.exception(*loads(body))
+            return self.load_with_refs(session, body) if flags & frames.HAS_REFS else loads(body)
+        except Exception:
+            if body.endswith(frames.GIVEN_UP):
+                raise KeyboardInterrupt("the call was interrupted by the host") from None
+            raise
 
     def await_answer(self) -> Answer:
         """What the host answers to a callback, after what it asks for meanwhile."""

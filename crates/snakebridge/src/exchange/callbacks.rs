@@ -88,7 +88,7 @@ impl Answer {
         let answer = outcome.unwrap_or_else(|error| Returned::from_frame(error_frame(&error)));
         let mut releases = self.releases_ahead();
         self.shift(&mut releases, false);
-        self.write::<W>(&releases, &answer.frame).await
+        self.write::<W>(&releases, &answer.frame, LaneState::writing(&answer.noted)).await
     }
 
     /// Reads the arguments of a callback. The outer error ends the call, the inner one is an
@@ -133,7 +133,7 @@ impl Answer {
         let header = Header { kind: Kind::Again, flags, session: 0, len: 0 };
         self.opened(1);
         self.shift(&mut Vec::new(), false);
-        self.write::<W>(&[], &header.to_bytes()).await?;
+        self.write::<W>(&[], &header.to_bytes(), LaneState::Writing).await?;
         self.receive::<W>().await?;
         while is_before_reply(self.reply()?.header.kind)
             && self.reply()?.header.kind != Kind::Callback

@@ -30,7 +30,7 @@ use crate::engine::{Command, Engine, Shared, supervisor, system_error};
 use crate::error::Result;
 use crate::options::CallOptions;
 use crate::refs::{Described, Ref};
-use crate::scope;
+use crate::scope::{self, Noted};
 pub(crate) use background::{Asked, BRIDGE_ENDED, carry_out, refusal};
 pub(crate) use batch::{Batch, BatchEnd};
 use binding::Peer;
@@ -62,7 +62,7 @@ pub(crate) async fn begin<W: Wait>(call: &RawCall, plan: &Plan) -> Result<Answer
     for callback in &call.noted.callbacks {
         answer.engine.shared.callbacks.sent(answer.worker, callback.id());
     }
-    answer.send::<W>(&call.frame).await?;
+    answer.send::<W>(&call.frame, LaneState::writing(&call.noted)).await?;
     Ok(answer)
 }
 
@@ -116,6 +116,17 @@ enum LaneState {
     Waiting,
     /// What is in the pipes is not known.
     Damaged,
+}
+
+impl LaneState {
+    /// While a frame with this in it is written.
+    fn writing(noted: &Noted) -> Self {
+        match noted.callbacks.is_empty() {
+            true => Self::Writing,
+            // Of a part, it would not be known which functions the worker has come to know by it.
+            false => Self::Damaged,
+        }
+    }
 }
 
 /// What of a result can be copied or stay in Python.
@@ -334,11 +345,11 @@ impl Answer {
         }
         let header = Header { kind: Kind::Again, flags, session: self.session.number, len: 0 };
         let frame: [u8; HEADER_LEN] = header.to_bytes();
-        self.send::<W>(&frame).await?;
+        self.send::<W>(&frame, LaneState::Writing).await?;
         self.await_reply::<W>().await
     }
 
-    async fn send<W: Wait>(&mut self, frame: &[u8]) -> Result<()> {
+    async fn send<W: Wait>(&mut self, frame: &[u8], meanwhile: LaneState) -> Result<()> {
         let mut releases = match std::mem::take(&mut self.releases) {
             pairs if pairs.is_empty() => Vec::new(),
             pairs => supervisor::release_frame(&pairs),
@@ -347,7 +358,7 @@ impl Answer {
         // Inside of a callback the worker serves the lane within what it serves it for.
         let can_shift = self.lane.as_ref().is_some_and(|lane| lane.open == 1);
         self.shift(&mut releases, can_shift);
-        self.write::<W>(&releases, frame).await
+        self.write::<W>(&releases, frame, meanwhile).await
     }
 
     async fn await_reply<W: Wait>(&mut self) -> Result<()> {
@@ -372,9 +383,14 @@ impl Answer {
         }
     }
 
-    async fn write<W: Wait>(&mut self, releases: &[u8], frame: &[u8]) -> Result<()> {
+    async fn write<W: Wait>(
+        &mut self,
+        releases: &[u8],
+        frame: &[u8],
+        meanwhile: LaneState,
+    ) -> Result<()> {
         let Some(lane) = &mut self.lane else { return Err(self.protocol("no lane")) };
-        self.state = LaneState::Writing;
+        self.state = meanwhile;
         match lane.write::<W>(releases, frame, self.deadline).await {
             Ok(()) => {
                 self.state = LaneState::Waiting;

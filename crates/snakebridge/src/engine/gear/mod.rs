@@ -14,7 +14,7 @@ use snakebridge_wire::{Header, Kind};
 use super::memory::{Introduction, Purpose};
 use super::platform;
 use crate::options::Spin;
-use policy::Policy;
+use policy::{Policy, Situation};
 
 /// What a lane needs to have a second gear.
 #[derive(Debug)]
@@ -65,7 +65,9 @@ impl Gear {
     /// it can be: inside of a callback the worker serves the lane within what it serves it for.
     pub(crate) fn before(&mut self, can_shift: bool) -> Option<Shift> {
         let sleeps = self.mailbox.as_ref().is_none_or(|mailbox| mailbox.is_worker_asleep());
-        let looks = self.policy.sends(Instant::now(), sleeps || !self.is_second);
+        let is_second = self.is_second;
+        let lane = Situation { worker_sleeps: sleeps || !is_second, can_shift, is_second };
+        let looks = self.policy.sends(Instant::now(), lane);
         self.looks_for = looks.host;
         match looks.worker {
             0 if self.is_second && can_shift => {

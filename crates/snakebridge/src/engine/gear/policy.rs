@@ -63,6 +63,19 @@ pub(super) struct Policy {
     next_pause: u32,
     /// The worker has to go to another core.
     apart: bool,
+    /// Turns since it last had to for small losses, and after how many it has to again.
+    since_apart: u32,
+    next_apart: u32,
+}
+
+/// What a message finds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Situation {
+    pub(super) worker_sleeps: bool,
+    /// The worker can be told to change its gear.
+    pub(super) can_shift: bool,
+    /// The worker has been told to look.
+    pub(super) is_second: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +86,8 @@ enum Turn {
     Second,
     /// One of them did.
     Shift,
+    /// None was to, but the worker cannot be told so inside of a callback.
+    Rest,
     /// It says nothing.
     Other,
 }
@@ -105,6 +120,9 @@ const WINS: u32 = 8;
 /// Turns of a pause, at first and at most.
 const PAUSE: u32 = 4;
 const MOST_PAUSE: u32 = 64;
+/// Turns between two moves for small losses, at first and at most.
+const APART: u32 = 64;
+const MOST_APART: u32 = 1 << 16;
 /// The weight of one turn in the average of first gear: 1 of so many.
 const AVERAGE_OF: i64 = 128;
 const FEW: i64 = 2;
@@ -134,32 +152,35 @@ impl Policy {
             wins: 0,
             next_pause: 0,
             apart: false,
+            since_apart: 0,
+            next_apart: 0,
         }
     }
 
-    /// A message goes now, to a worker that sleeps or does not. How long both sides look afterwards.
-    pub(super) fn sends(&mut self, now: Instant, worker_sleeps: bool) -> Looks {
+    /// A message goes now. How long both sides look afterwards.
+    pub(super) fn sends(&mut self, now: Instant, lane: Situation) -> Looks {
         self.sent = now;
         match self.spin {
             Spin::Off => NONE,
-            Spin::Auto => self.decide(now, worker_sleeps),
+            Spin::Auto => self.decide(now, lane),
             Spin::For(time) => Looks { worker: exponent(time), host: Some(time), apart: false },
             Spin::Random(_) => self.random.looks(),
         }
     }
 
-    fn decide(&mut self, now: Instant, worker_sleeps: bool) -> Looks {
+    fn decide(&mut self, now: Instant, lane: Situation) -> Looks {
         let gap = self.answered.map(|answered| now.saturating_duration_since(answered));
         let is_close = gap.is_some_and(|gap| gap < LOOK);
         if self.asked {
             self.worker_has_looked(is_close);
         }
         self.close = if is_close { self.close.saturating_add(1) } else { 0 };
-        let looks = self.close >= self.enough && self.rest == 0;
+        let can_look = lane.can_shift || lane.is_second;
+        let looks = can_look && self.close >= self.enough && self.rest == 0;
         self.turn = match (self.asked, looks) {
             _ if !is_close => Turn::Other,
-            (false, false) if worker_sleeps => Turn::First,
-            (false, false) => Turn::Other,
+            (false, false) if lane.worker_sleeps => Turn::First,
+            (false, false) => Turn::Rest,
             (true, true) => Turn::Second,
             (true, false) | (false, true) => Turn::Shift,
         };
@@ -167,7 +188,7 @@ impl Policy {
         Looks {
             worker: if looks { WORKER_LOOKS } else { 0 },
             host: (looks && self.slow < 2).then_some(LOOK),
-            apart: looks && std::mem::take(&mut self.apart),
+            apart: looks && lane.can_shift && std::mem::take(&mut self.apart),
         }
     }
 
@@ -190,7 +211,7 @@ impl Policy {
         let took = now.saturating_duration_since(self.sent);
         self.slow = if took > SLOW { (self.slow + 1).min(2) } else { 0 };
         let took = i64::try_from(took.as_nanos()).unwrap_or(i64::MAX);
-        match self.turn {
+        match std::mem::replace(&mut self.turn, Turn::Other) {
             Turn::First => {
                 self.rest = self.rest.saturating_sub(1);
                 let took = took.min(MOST_COUNTED);
@@ -209,6 +230,7 @@ impl Policy {
                 self.settle(took);
             }
             Turn::Shift => self.settle(took),
+            Turn::Rest => self.rest = self.rest.saturating_sub(1),
             Turn::Other => {}
         }
     }
@@ -225,13 +247,19 @@ impl Policy {
         if self.wins >= WINS {
             self.next_pause = 0;
         }
+        self.since_apart = self.since_apart.saturating_add(1);
         if self.losses >= LOSSES {
             self.losses = 0;
-            self.apart = is_great || self.next_pause == 0;
             if is_great {
                 self.rest = self.rest.max(self.next_pause);
+                self.next_pause = (self.next_pause * 2).clamp(PAUSE, MOST_PAUSE);
+                self.apart = true;
+            } else if self.since_apart >= self.next_apart {
+                // It may be that the calls themselves take longer now and then.
+                self.next_apart = (self.next_apart * 2).clamp(APART, MOST_APART);
+                self.since_apart = 0;
+                self.apart = true;
             }
-            self.next_pause = (self.next_pause * 2).clamp(PAUSE, MOST_PAUSE);
         }
     }
 
@@ -301,7 +329,13 @@ mod tests {
         second_gear: Duration,
         /// The same once the worker has gone to another core.
         apart: Duration,
+        moves: u32,
+        /// The messages are answers to callbacks.
+        is_inside: bool,
+        is_second: bool,
     }
+
+    const ASLEEP: Situation = Situation { worker_sleeps: true, can_shift: true, is_second: false };
 
     const fn us(micros: u64) -> Duration {
         Duration::from_micros(micros)
@@ -311,7 +345,17 @@ mod tests {
         fn new(first_gear: Duration, second_gear: Duration) -> Self {
             let now = Instant::now();
             let policy = Policy::new(Spin::Auto, now);
-            Self { policy, now, gap: us(1), first_gear, second_gear, apart: second_gear }
+            Self {
+                policy,
+                now,
+                gap: us(1),
+                first_gear,
+                second_gear,
+                apart: second_gear,
+                moves: 0,
+                is_inside: false,
+                is_second: false,
+            }
         }
 
         /// Makes calls. In how many of them both sides have looked.
@@ -321,11 +365,20 @@ mod tests {
 
         fn call(&mut self) -> bool {
             self.now += self.gap;
-            let looked = self.policy.asked && self.gap < LOOK;
-            let looks = self.policy.sends(self.now, !looked);
-            let second = looked && looks.host.is_some();
+            let is_awake = self.is_second && self.gap < LOOK;
+            let lane = Situation {
+                worker_sleeps: !is_awake,
+                can_shift: !self.is_inside,
+                is_second: self.is_second,
+            };
+            let looks = self.policy.sends(self.now, lane);
+            if lane.can_shift {
+                self.is_second = looks.worker > 0;
+            }
+            let second = is_awake && looks.host.is_some();
             if looks.apart {
                 self.second_gear = self.apart;
+                self.moves += 1;
             }
             self.now += if second { self.second_gear } else { self.first_gear };
             self.policy.answered(self.now);
@@ -385,6 +438,47 @@ mod tests {
     }
 
     #[test]
+    fn losses_among_callbacks_do_not_end_it_for_the_rest_of_their_call() {
+        let mut program = World::new(us(50), us(3));
+        program.calls(1000);
+        program.is_inside = true;
+        program.second_gear = us(110);
+        assert_eq!(program.calls(4), 4);
+        program.second_gear = us(3);
+        assert!(program.calls(1000) > 950);
+        assert_eq!(program.moves, 0, "the worker cannot be told");
+        program.is_inside = false;
+        program.calls(100);
+        assert_eq!(program.moves, 1, "but it is told when it can be");
+    }
+
+    #[test]
+    fn callbacks_of_a_call_in_first_gear_are_in_first_gear() {
+        let mut program = World::new(us(50), us(3));
+        program.is_inside = true;
+        assert_eq!(program.calls(1000), 0);
+        assert!(!program.policy.asked);
+        program.is_inside = false;
+        assert!(program.calls(1000) > 950);
+    }
+
+    #[test]
+    fn calls_that_take_longer_now_and_then_do_not_move_the_worker_for_ever() {
+        let mut program = World::new(us(50), us(3));
+        program.calls(1000);
+        let mut looked = 0;
+        for _ in 0..10_000 {
+            for took in [us(3), us(63)] {
+                program.second_gear = took;
+                program.apart = took;
+                looked += program.calls(if took == us(3) { 8 } else { 2 });
+            }
+        }
+        assert!(looked > 99_000, "{looked} of 100000 calls");
+        assert!(program.moves < 20, "{} moves", program.moves);
+    }
+
+    #[test]
     fn it_comes_back_when_the_machine_is_free_again() {
         let mut machine = World::new(us(10), us(400));
         machine.calls(2000);
@@ -418,12 +512,12 @@ mod tests {
     fn what_was_switched_off_stays_off_and_what_is_forced_does_not_give_up() {
         let now = Instant::now();
         let mut off = Policy::new(Spin::Off, now);
-        assert_eq!(off.sends(now, true), NONE);
+        assert_eq!(off.sends(now, ASLEEP), NONE);
         let mut forced = Policy::new(Spin::For(us(100)), now);
-        let looks = forced.sends(now, true);
+        let looks = forced.sends(now, ASLEEP);
         assert_eq!(looks, Looks { worker: 10, host: Some(us(100)), apart: false });
         forced.answered(now + Duration::from_secs(1));
-        assert_eq!(forced.sends(now + Duration::from_secs(9), true), looks);
+        assert_eq!(forced.sends(now + Duration::from_secs(9), ASLEEP), looks);
     }
 
     #[test]
@@ -432,7 +526,7 @@ mod tests {
         let mut policy = Policy::new(Spin::Random(7), now);
         let mut seen: Vec<Looks> = Vec::new();
         for _ in 0..500 {
-            let looks = policy.sends(now, true);
+            let looks = policy.sends(now, ASLEEP);
             if !seen.contains(&looks) {
                 seen.push(looks);
             }
