@@ -65,6 +65,21 @@ class Calls(CallbackCase):
         self.assertEqual(self.dropped(), (7, 1))
         self.assertEqual(self.receive().value, 4.0)
 
+    def test_an_answer_that_was_given_up_while_it_was_written_is_an_interrupt(self) -> None:
+        for kind, value in (
+            (frames.CALLBACK_VALUE, "x" * 100),
+            (frames.CALLBACK_ERROR, ("builtins.KeyError", "no", [])),
+        ):
+            self.start("functools", "reduce", FUNCTION, [1, 2])
+            self.asked()
+            whole = answer(kind, value)
+            self.send(whole[:40] + bytes(len(whole) - 40))
+            reply = self.receive()
+            self.assertEqual((reply.kind, reply.value[1]), (frames.ERROR, "KeyboardInterrupt"))
+            self.send(call("math", "sqrt", 16))
+            self.assertEqual(self.dropped(), (7, 1))
+            self.assertEqual(self.receive().value, 4.0)
+
     def test_requests_within_a_callback(self) -> None:
         self.start("functools", "reduce", FUNCTION, [1, 2])
         self.asked()
