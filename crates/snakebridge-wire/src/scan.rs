@@ -37,6 +37,9 @@ impl<'a> Tape<'a> {
     }
 }
 
+/// Items that a small value has.
+const SMALL: usize = 16;
+
 struct Scanner<'a> {
     tape: Tape<'a>,
     at: usize,
@@ -372,6 +375,16 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Small values fit without anything being moved.
+    fn make_room(&mut self) {
+        // An item takes two bytes at the least and eight or so on average.
+        self.tape.nodes.reserve((self.tape.input.len() / 8).clamp(SMALL, 1 << 16));
+        self.tape.children.reserve(SMALL);
+        self.stack.reserve(SMALL);
+        // Python puts each text and each container there.
+        self.memo.reserve(SMALL);
+    }
+
     fn push(&mut self, node: Node) -> Result {
         if self.tape.nodes.len() as u64 >= self.tape.limits.values {
             return Err(DecodeError::limit(format!(
@@ -380,8 +393,7 @@ impl<'a> Scanner<'a> {
             )));
         }
         if self.tape.nodes.capacity() == 0 {
-            // An item takes two bytes at the least and eight or so on average.
-            self.tape.nodes.reserve((self.tape.input.len() / 8).clamp(8, 1 << 16));
+            self.make_room();
         }
         self.stack.push(index(self.tape.nodes.len())?);
         self.tape.nodes.push(node);

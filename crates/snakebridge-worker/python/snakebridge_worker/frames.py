@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import Struct
+from struct import Struct, pack, unpack
 
 PROTOCOL_VERSION = 1
 
@@ -98,6 +98,9 @@ UNFORKABLE = 117
 # What stands ahead of a body: the id of a callback, or which of many answers is meant.
 NUMBER = Struct("<Q")
 
+# Most frames of numbers: the header, and two of them.
+_TWO_NUMBERS = Struct("<BBHIQQQ")
+
 # The header of a callback, and the number ahead of its arguments.
 CALLBACK_HEAD = Struct("<BBHIQQ")
 
@@ -139,6 +142,18 @@ class Fault(Exception):
 def header(kind: int, length: int, session: int = 0) -> bytes:
     """The header of a frame to the host."""
     return HEADER.pack(PROTOCOL_VERSION, kind, 0, session, length)
+
+
+def numbers(kind: int, told: tuple[int, ...]) -> bytes:
+    """A frame of numbers, in eight bytes each."""
+    if len(told) == 2:
+        return _TWO_NUMBERS.pack(PROTOCOL_VERSION, kind, 0, 0, 16, *told)
+    return frame(kind, pack(f"<{len(told)}Q", *told))
+
+
+def read_numbers(body: bytes) -> tuple[int, ...]:
+    """The numbers in the body of such a frame."""
+    return unpack(f"<{len(body) // NUMBER.size}Q", body)
 
 
 def frame(kind: int, body: bytes) -> bytes:

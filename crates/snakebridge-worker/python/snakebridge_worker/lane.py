@@ -526,8 +526,7 @@ class Lane:
 
             told = regions.tell(self.arrived)
         if self.callbacks.dropped:
-            dropped = dumps(self.callbacks.take_dropped(), PICKLE_PROTOCOL)
-            told += frames.frame(frames.CALLBACKS_DROPPED, dropped)
+            told += frames.numbers(frames.CALLBACKS_DROPPED, self.callbacks.take_dropped())
         return told
 
     def refuse(self, error: BaseException) -> None:

@@ -18,7 +18,6 @@ from threading import Condition
 from time import monotonic
 
 from . import frames, news
-from .codec import PICKLE_PROTOCOL, dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -191,7 +190,7 @@ def tell(arrived: list[int]) -> bytes:
 def _told(kind: int, pairs: list[tuple[int, int]]) -> bytes:
     if not pairs:
         return b""
-    return frames.frame(kind, dumps(tuple(chain.from_iterable(pairs)), PICKLE_PROTOCOL))
+    return frames.numbers(kind, tuple(chain.from_iterable(pairs)))
 
 
 class _Forks:

@@ -38,8 +38,7 @@ class CallbackCase(Case):
     def dropped(self) -> tuple[int, ...]:
         reply = self.receive()
         self.assertEqual(reply.kind, frames.CALLBACKS_DROPPED)
-        numbers: tuple[int, ...] = reply.value
-        return numbers
+        return frames.read_numbers(reply.body)
 
     def start(self, module: str, function: str, *args: Any) -> None:
         self.send(call(module, function, *args, flags=frames.HAS_REFS))

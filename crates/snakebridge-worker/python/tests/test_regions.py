@@ -11,7 +11,6 @@ from typing import Any
 from unittest import mock
 
 from snakebridge_worker import frames, news, regions
-from snakebridge_worker.codec import loads
 
 
 class Array:
@@ -46,7 +45,7 @@ def read(told: bytes) -> list[tuple[int, tuple[int, ...]]]:
     while told:
         _, kind, _, _, length = frames.HEADER.unpack_from(told)
         end = frames.HEADER_LEN + length
-        found.append((kind, loads(told[frames.HEADER_LEN : end])))
+        found.append((kind, frames.read_numbers(told[frames.HEADER_LEN : end])))
         told = told[end:]
     return found
 

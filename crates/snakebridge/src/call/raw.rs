@@ -235,14 +235,14 @@ impl Named {
     /// What is called, by the names in a frame.
     pub(crate) fn describe(&self, frame: &[u8], receiver: Option<&Ref>) -> String {
         let text = |range: &Range<usize>| {
-            let bytes = frame.get(range.clone()).unwrap_or_default();
-            String::from_utf8_lossy(bytes).into_owned()
+            String::from_utf8_lossy(frame.get(range.clone()).unwrap_or_default())
         };
         let owner = receiver.map_or("", |receiver| receiver.type_name());
         match self {
-            Self::Function { module, name } => format!("{}.{}", text(module), text(name)),
-            Self::Helper(name) => text(name),
-            Self::Member(name) => format!("{owner}.{}", text(name)),
+            // Each stream has this made when it begins.
+            Self::Function { module, name } => [&text(module), ".", &text(name)].concat(),
+            Self::Helper(name) => text(name).into_owned(),
+            Self::Member(name) => [owner, ".", &text(name)].concat(),
             Self::Operation(name) if owner.is_empty() => (*name).to_owned(),
             Self::Operation(name) => format!("{name} of {owner}"),
         }

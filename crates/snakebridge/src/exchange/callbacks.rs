@@ -15,7 +15,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use snakebridge_wire::frame::{HEADER_LEN, flags};
-use snakebridge_wire::{DecodeError, Header, Kind, Limits, Tape};
+use snakebridge_wire::{DecodeError, Header, Kind};
 
 use super::binding::{does_not_fit, encode_failure, no_such_callback, session_closed};
 use super::nested::{Conversation, Left};
@@ -53,8 +53,7 @@ impl Answer {
     }
 
     fn note_regions(&mut self) -> Result<()> {
-        let pairs = read_pairs(self.reply()?.body);
-        let pairs = pairs.map_err(|error| self.broken(&error.to_string()))?;
+        let pairs = read_pairs(self.reply()?.body).ok_or_else(|| self.broken(NO_PAIRS))?;
         match (self.reply()?.header.kind, &mut self.lane) {
             (Kind::RegionsKept, Some(lane)) => lane.kept.extend(pairs),
             _ => self.engine.shared.memory.gone(self.worker, &pairs),
@@ -64,8 +63,7 @@ impl Answer {
     }
 
     fn note_dropped(&mut self) -> Result<()> {
-        let dropped = read_pairs(self.reply()?.body);
-        let dropped = dropped.map_err(|error| self.broken(&error.to_string()))?;
+        let dropped = read_pairs(self.reply()?.body).ok_or_else(|| self.broken(NO_PAIRS))?;
         for (id, count) in dropped {
             self.engine.shared.callbacks.dropped(self.worker, id, count);
         }
@@ -267,10 +265,15 @@ fn out_of_time() -> CallbackError {
 }
 
 /// Ids and counts of dropped callables, or segments and numbers: one after the other.
-pub(crate) fn read_pairs(body: &[u8]) -> Result<Vec<(u64, u64)>, DecodeError> {
-    let numbers: Vec<u64> = Tape::scan(body, Limits::DEFAULT)?.decode()?;
-    Ok(numbers.as_chunks().0.iter().map(|[first, second]| (*first, *second)).collect())
+pub(crate) fn read_pairs(body: &[u8]) -> Option<Vec<(u64, u64)>> {
+    let (numbers, []) = body.as_chunks() else { return None };
+    let (pairs, []) = numbers.as_chunks() else { return None };
+    let read =
+        |[first, second]: &[[u8; 8]; 2]| (u64::from_le_bytes(*first), u64::from_le_bytes(*second));
+    Some(pairs.iter().map(read).collect())
 }
+
+const NO_PAIRS: &str = "numbers that are no pairs";
 
 /// What Python is told in answer to a callback when the call around it is to end.
 pub(crate) fn stop_frame() -> Vec<u8> {
