@@ -1,6 +1,7 @@
 //! The second gear of a lane: a mailbox in shared memory, at which both sides look for a while before they
 //! sleep on the pipes. See `snakebridge_shm::mailbox` for what travels through it, and `policy` for when.
 
+mod losses;
 mod policy;
 
 use std::hint::spin_loop;

@@ -7,12 +7,11 @@
 //! machine has no core to spare, and the lane rests in first gear; then it tries again, after twice as
 //! long each time that it has not paid as a whole.
 //!
-//! Now and then the kernel has both sides on one core, though there is another: who looks keeps the other from running.
-//! So after a few losses in a row the worker is asked to go to another core. If that was not it, more losses are followed by
-//! pauses in first gear.
+//! What is done about losses in a row, before the account falls that low, is said in `losses`.
 
 use std::time::{Duration, Instant};
 
+use super::losses::Losses;
 use crate::options::Spin;
 
 /// How long to look for what comes next.
@@ -56,16 +55,7 @@ pub(super) struct Policy {
     /// How many more turns to make in first gear, and how many after the next failure.
     rest: u32,
     next_rest: u32,
-    /// How many turns in a row have lost, or won.
-    losses: u32,
-    wins: u32,
-    /// How many turns to make in first gear after a few more great losses; 0 if there were none lately.
-    next_pause: u32,
-    /// The worker has to go to another core.
-    apart: bool,
-    /// Turns since it last had to for small losses, and after how many it has to again.
-    since_apart: u32,
-    next_apart: u32,
+    losses: Losses,
 }
 
 /// What a message finds.
@@ -114,18 +104,9 @@ const DEBT: i64 = -500_000;
 /// closely. A single try costs less than ten milliseconds.
 const REST: u32 = 32;
 const MOST_REST: u32 = 1 << 17;
-/// Losses in a row that something is done about, and wins in a row after which it begins anew.
-const LOSSES: u32 = 2;
-const WINS: u32 = 8;
-/// Turns of a pause, at first and at most.
-const PAUSE: u32 = 4;
-const MOST_PAUSE: u32 = 64;
-/// Turns between two moves for small losses, at first and at most.
-const APART: u32 = 64;
-const MOST_APART: u32 = 1 << 16;
-/// The weight of one turn in the average of first gear: 1 of so many.
+/// The weight of one turn in the averages of first gear, the long one and the short one: 1 of so many.
 const AVERAGE_OF: i64 = 128;
-const FEW: i64 = 2;
+const LATELY_OF: i64 = 2;
 /// What a single turn in first gear counts at most, in nanoseconds: one that the machine has held up must not make
 /// the second gear look good for long.
 const MOST_COUNTED: i64 = 1_000_000;
@@ -148,12 +129,7 @@ impl Policy {
             gained: 0,
             rest: 0,
             next_rest: REST,
-            losses: 0,
-            wins: 0,
-            next_pause: 0,
-            apart: false,
-            since_apart: 0,
-            next_apart: 0,
+            losses: Losses::default(),
         }
     }
 
@@ -188,7 +164,7 @@ impl Policy {
         Looks {
             worker: if looks { WORKER_LOOKS } else { 0 },
             host: (looks && self.slow < 2).then_some(LOOK),
-            apart: looks && lane.can_shift && std::mem::take(&mut self.apart),
+            apart: looks && lane.can_shift && self.losses.take_apart(),
         }
     }
 
@@ -219,47 +195,20 @@ impl Policy {
                     0 => (self.first_gear, self.first_gear_lately) = (took, took),
                     average => {
                         self.first_gear += (took - average) / AVERAGE_OF;
-                        self.first_gear_lately += (took - self.first_gear_lately) / FEW;
+                        self.first_gear_lately += (took - self.first_gear_lately) / LATELY_OF;
                     }
                 }
             }
             Turn::Second => {
                 if self.slow < 2 {
-                    self.count_losses(took);
+                    let pause = self.losses.count(took, self.first_gear, self.first_gear_lately);
+                    self.rest = self.rest.max(pause);
                 }
                 self.settle(took);
             }
             Turn::Shift => self.settle(took),
             Turn::Rest => self.rest = self.rest.saturating_sub(1),
             Turn::Other => {}
-        }
-    }
-
-    /// Does something about losses in a row, at first a little.
-    fn count_losses(&mut self, took: i64) {
-        // On one core the first gear is fast, whatever it was before.
-        let is_great = took > 2 * self.first_gear_lately;
-        if took <= self.first_gear && !is_great {
-            (self.losses, self.wins) = (0, self.wins.saturating_add(1));
-        } else {
-            (self.losses, self.wins) = (self.losses + 1, 0);
-        }
-        if self.wins >= WINS {
-            self.next_pause = 0;
-        }
-        self.since_apart = self.since_apart.saturating_add(1);
-        if self.losses >= LOSSES {
-            self.losses = 0;
-            if is_great {
-                self.rest = self.rest.max(self.next_pause);
-                self.next_pause = (self.next_pause * 2).clamp(PAUSE, MOST_PAUSE);
-                self.apart = true;
-            } else if self.since_apart >= self.next_apart {
-                // It may be that the calls themselves take longer now and then.
-                self.next_apart = (self.next_apart * 2).clamp(APART, MOST_APART);
-                self.since_apart = 0;
-                self.apart = true;
-            }
         }
     }
 
