@@ -118,7 +118,11 @@ fn set_pool(pool: Pool, name: &str, value: &Value, origin: &Origin) -> Result<Po
         ("asyncio", Count(calls)) => pool.asyncio(size(*calls)),
         ("spin", Text(text)) => match Spin::parse(text) {
             Some(spin) => pool.spin(spin),
-            None => return Err(not_set(name, value, origin)),
+            None => {
+                let message =
+                    format!("{origin}: `{name}` is `{text}`, expected {}", Spin::EXPECTED);
+                return Err(Error::new(ErrorKind::Config, message));
+            }
         },
         ("affinity", Text(word)) => pool.affinity(match word.as_str() {
             "strict-queue" => Affinity::StrictQueue,
@@ -204,7 +208,8 @@ mod tests {
                 Kind::Map | Kind::Times => "{ a = '1' }",
                 Kind::List | Kind::Paths => "['a']",
                 Kind::Ports => "[1]",
-                Kind::Bytes | Kind::Count | Kind::Spin | Kind::Time => "1",
+                Kind::Bytes | Kind::Count | Kind::Time => "1",
+                Kind::Text if key.name == "spin" => "'off'",
                 _ => "'a'",
             };
             let config = Config::from_text("a.toml", &format!("{} = {value}", key.name)).unwrap();
@@ -212,6 +217,25 @@ mod tests {
             let needs_feature = key.name.starts_with("confine.") && !cfg!(feature = "confine");
             assert_eq!(done.is_err(), needs_feature, "{}: {:?}", key.name, done.err());
         }
+    }
+
+    #[test]
+    fn spin_is_checked_where_it_is_set() {
+        let done = |text| {
+            let config = Config::from_text("a.toml", text).unwrap();
+            Bridge::builder().config(&config).map(|builder| format!("{:?}", builder.default))
+        };
+        for (text, expected) in [
+            ("spin = 'off'", "spin: Some(Off)"),
+            ("spin = 'auto'", "spin: Some(Auto)"),
+            ("spin = '200'", "spin: Some(For(200µs))"),
+        ] {
+            let shown = done(text).unwrap();
+            assert!(shown.contains(expected), "{text}: {shown}");
+        }
+        let expected =
+            "a.toml:1: `spin` is `fast`, expected `off`, `auto`, or a number of microseconds";
+        assert_eq!(done("spin = 'fast'").unwrap_err().to_string(), expected);
     }
 
     #[test]

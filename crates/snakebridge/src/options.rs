@@ -55,7 +55,10 @@ impl Spin {
     /// The environment variable that says it for pools that do not.
     pub(crate) const VARIABLE: &str = "SNAKEBRIDGE_SPIN";
 
-    /// What the environment says: `off`, `auto`, or microseconds.
+    /// What [`parse`](Self::parse) takes.
+    pub(crate) const EXPECTED: &str = "`off`, `auto`, or a number of microseconds";
+
+    /// What the environment says.
     pub(crate) fn of_environment() -> Result<Self> {
         let value = std::env::var_os(Self::VARIABLE).filter(|value| !value.is_empty());
         let Some(value) = value else { return Ok(Self::Auto) };
@@ -63,8 +66,7 @@ impl Spin {
             return Ok(spin);
         }
         let (name, value) = (Self::VARIABLE, value.to_string_lossy());
-        let message =
-            format!("{name}={value}, expected `off`, `auto`, or a number of microseconds");
+        let message = format!("{name}={value}, expected {}", Self::EXPECTED);
         Err(Error::new(ErrorKind::Config, message))
     }
 

@@ -1,8 +1,6 @@
 //! All settings there are: what the files may say, what the guide's reference is made of.
 
-use Kind::{
-    Bool, Bytes, Choice, Count, List, Map, Path, Paths, Ports, Python, Spin, Text, Time, Times,
-};
+use Kind::{Bool, Bytes, Choice, Count, List, Map, Path, Paths, Ports, Python, Text, Time, Times};
 use Scope::{EachPool, Whole};
 
 /// A setting.
@@ -45,8 +43,6 @@ pub enum Kind {
     Ports,
     /// A path, a command, a version or a range of versions.
     Python,
-    /// `"auto"`, `"off"`, or a number of microseconds.
-    Spin,
     /// A text.
     Text,
     /// A time: `"500ms"`, `"30s"`, `"2m"`, `"1h"`, `"never"`, or a number of seconds.
@@ -93,7 +89,6 @@ impl Kind {
             Paths => "a list of paths".to_owned(),
             Ports => "a list of TCP ports".to_owned(),
             Python => "a path, a command, a version or a range of versions".to_owned(),
-            Spin => "`\"auto\"`, `\"off\"`, or a number of microseconds".to_owned(),
             Text => "a text".to_owned(),
             Time => {
                 "a time such as `\"30s\"`, `\"2m\"`, `\"never\"`, or a number of seconds".to_owned()
@@ -181,9 +176,10 @@ pub const KEYS: &[Key] = &[
     of_pool("asyncio", Count, "no event loop", "How many calls run at once on an event loop."),
     of_pool(
         "spin",
-        Spin,
+        Text,
         "\"auto\"",
-        "How long both sides of a call look for what comes next before they sleep; `auto`: while that pays.",
+        "How long both sides of a call look for what comes next before they sleep: `auto`, while that \
+         pays; `off`; or microseconds, such as `\"200\"`.",
     ),
     of_pool(
         "affinity",

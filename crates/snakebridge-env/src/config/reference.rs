@@ -40,7 +40,6 @@ fn row(key: &Key, out: &mut String) {
         Kind::Paths => "paths".to_owned(),
         Kind::Ports => "ports".to_owned(),
         Kind::Python => "python".to_owned(),
-        Kind::Spin => "`\"auto\"`, `\"off\"`, microseconds".to_owned(),
         Kind::Text => "text".to_owned(),
         Kind::Time => "time".to_owned(),
         Kind::Times => "table of times".to_owned(),

@@ -120,12 +120,6 @@ fn what_cannot_be_used() {
             None,
         ),
         (
-            "spin = 'fast'",
-            "snakebridge.toml:1: `spin`: expected `\"auto\"`, `\"off\"`, or a number of microseconds, \
-             found the text `fast`",
-            None,
-        ),
-        (
             "python = '>=three'",
             "snakebridge.toml:1: `python`: `>=three` is no range of versions, expected one such \
              as `>=3.10,<3.14`",

@@ -20,7 +20,7 @@ pub enum Value {
     Map(Vec<(String, String)>),
     /// Of [`Kind::Ports`].
     Ports(Vec<u16>),
-    /// Of [`Kind::Choice`], [`Kind::Path`], [`Kind::Python`], [`Kind::Spin`] and [`Kind::Text`].
+    /// Of [`Kind::Choice`], [`Kind::Path`], [`Kind::Python`] and [`Kind::Text`].
     Text(String),
     /// Of [`Kind::Time`]. The longest there is means never.
     Time(Duration),
@@ -55,10 +55,6 @@ impl Value {
                 time(text).map(Self::Time).ok_or_else(wrong)
             }
             (Kind::Choice(words), Raw::Text(text)) => match words.contains(text) {
-                true => Ok(Self::Text((*text).to_owned())),
-                false => Err(wrong()),
-            },
-            (Kind::Spin, Raw::Number(text) | Raw::Text(text)) => match is_spin(text) {
                 true => Ok(Self::Text((*text).to_owned())),
                 false => Err(wrong()),
             },
@@ -124,11 +120,6 @@ impl Value {
         let list = list.map_err(|error| format!("no list of TOML: {}", error.message()))?;
         Self::read(kind, &Raw::of(list.get_ref()), folder)
     }
-}
-
-fn is_spin(text: &str) -> bool {
-    // The last one is for tests.
-    matches!(text, "auto" | "off" | "random") || text.parse::<u32>().is_ok()
 }
 
 impl<'a> Raw<'a> {
