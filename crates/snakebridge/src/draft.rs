@@ -119,17 +119,13 @@ impl Draft {
         self.encoder.unsigned(kind as u64);
         self.encoder.unsigned(flags.into());
         let has_ids = flags & (flags::HAS_REFS | flags::TARGET_REF) != 0;
-        match plain(body).filter(|_| !has_ids) {
+        let opcodes = plain(body).filter(|_| !has_ids);
+        match opcodes {
             // Python makes it together with all the others.
-            Some(opcodes) => {
-                self.encoder.plain(opcodes);
-                self.encoder.position() - opcodes.len() - HEADER_LEN
-            }
-            None => {
-                self.encoder.bytes(body);
-                self.encoder.position() - body.len() - HEADER_LEN
-            }
+            Some(opcodes) => self.encoder.plain(opcodes),
+            None => self.encoder.bytes(body),
         }
+        self.encoder.position() - opcodes.unwrap_or(body).len() - HEADER_LEN
     }
 
     /// What has to live as long as the frame does.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import Struct, pack, unpack
+from struct import Struct, pack
 
 PROTOCOL_VERSION = 1
 
@@ -149,11 +149,6 @@ def numbers(kind: int, told: tuple[int, ...]) -> bytes:
     if len(told) == 2:
         return _TWO_NUMBERS.pack(PROTOCOL_VERSION, kind, 0, 0, 16, *told)
     return frame(kind, pack(f"<{len(told)}Q", *told))
-
-
-def read_numbers(body: bytes) -> tuple[int, ...]:
-    """The numbers in the body of such a frame."""
-    return unpack(f"<{len(body) // NUMBER.size}Q", body)
 
 
 def frame(kind: int, body: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from struct import iter_unpack
 from typing import Any, NamedTuple
 
 from snakebridge_worker import markers
@@ -30,3 +31,8 @@ class _Unpickler(pickle.Unpickler):
 def decode(data: bytes) -> Any:
     """A result as the host reads it; `Ref`s stand for refs."""
     return _Unpickler(io.BytesIO(data)).load()
+
+
+def numbers(body: bytes) -> tuple[int, ...]:
+    """The body of a frame of numbers."""
+    return tuple(number for (number,) in iter_unpack("<Q", body))

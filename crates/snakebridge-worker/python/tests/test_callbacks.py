@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from snakebridge_worker import callbacks, frames
 from snakebridge_worker.codec import dumps
 
-from .support import Ref, decode
+from .support import Ref, decode, numbers
 from .test_lane import SESSION, Case, PersistentId, call, request
 
 FUNCTION = PersistentId(-7)
@@ -38,7 +38,7 @@ class CallbackCase(Case):
     def dropped(self) -> tuple[int, ...]:
         reply = self.receive()
         self.assertEqual(reply.kind, frames.CALLBACKS_DROPPED)
-        return frames.read_numbers(reply.body)
+        return numbers(reply.body)
 
     def start(self, module: str, function: str, *args: Any) -> None:
         self.send(call(module, function, *args, flags=frames.HAS_REFS))

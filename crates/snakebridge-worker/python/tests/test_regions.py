@@ -12,6 +12,8 @@ from unittest import mock
 
 from snakebridge_worker import frames, news, regions
 
+from .support import numbers
+
 
 class Array:
     """What can be referred to weakly."""
@@ -45,7 +47,7 @@ def read(told: bytes) -> list[tuple[int, tuple[int, ...]]]:
     while told:
         _, kind, _, _, length = frames.HEADER.unpack_from(told)
         end = frames.HEADER_LEN + length
-        found.append((kind, frames.read_numbers(told[frames.HEADER_LEN : end])))
+        found.append((kind, numbers(told[frames.HEADER_LEN : end])))
         told = told[end:]
     return found
 

@@ -288,3 +288,18 @@ fn error_frame(error: &CallbackError) -> Vec<u8> {
     frame[..HEADER_LEN].copy_from_slice(&header.to_bytes());
     frame
 }
+
+#[cfg(test)]
+mod tests {
+    use super::read_pairs;
+
+    #[test]
+    fn pairs_are_read_as_a_whole_or_not_at_all() {
+        let body: Vec<u8> = [7_u64, 1, 8, u64::MAX].iter().flat_map(|n| n.to_le_bytes()).collect();
+        assert_eq!(read_pairs(&body), Some(vec![(7, 1), (8, u64::MAX)]));
+        assert_eq!(read_pairs(&[]), Some(Vec::new()));
+        for end in (1..body.len()).filter(|end| end % 16 != 0) {
+            assert_eq!(read_pairs(&body[..end]), None);
+        }
+    }
+}
